@@ -1,0 +1,31 @@
+"""A record as every backend hands it out, and positions in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+TopicPartition: TypeAlias = tuple[str, int]
+Position: TypeAlias = Mapping[TopicPartition, int]
+"""``{(topic, partition): next offset}``: what a reader has seen, what a writer reached."""
+
+
+class Record(NamedTuple):
+    """One entry of a topic. ``headers`` hold text; bytes that are not UTF-8 are kept by surrogate escapes."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, str] = {}
+    timestamp: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"Record({self.topic}[{self.partition}]@{self.offset}, key={self.key!r})"
+
+
+def reached(position: Position, target: Position) -> bool:
+    """Whether ``position`` is at or past ``target`` in every partition that ``target`` names."""
+    return all(position.get(partition, 0) >= offset for partition, offset in target.items())

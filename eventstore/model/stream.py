@@ -1,0 +1,96 @@
+"""Names of streams, record keys and topics, and the partition a stream lives in."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from eventstore.errors import DeclarationError
+
+_CATEGORY = re.compile(r"[a-z][a-z0-9]*")
+_APP = re.compile(r"[a-z][a-z0-9-]*")
+MAX_KEY_LENGTH = 500
+
+
+def check_category(category: str) -> str:
+    """A category is ``[a-z][a-z0-9]*``: it names a topic, and a stream is split at its first ``-``."""
+    if not _CATEGORY.fullmatch(category):
+        raise DeclarationError(
+            f"{category!r} is not a category",
+            "streams are named <category>-<key> and topics <app>.<category>, so a category is [a-z][a-z0-9]*",
+            "use lower-case letters and digits only, beginning with a letter",
+        )
+    return category
+
+
+def check_app_name(name: str) -> str:
+    if not _APP.fullmatch(name):
+        raise DeclarationError(
+            f"{name!r} is not a name for an application",
+            "it is the first part of every topic's name, so it is [a-z][a-z0-9-]*",
+            "use lower-case letters, digits and '-'",
+        )
+    return name
+
+
+def stream_name(category: str, key: object) -> str:
+    """``<category>-<key>``; the key may hold anything that can be printed, also ``-`` and ``:``."""
+    text = str(key)
+    if not text or len(text) > MAX_KEY_LENGTH or "\x00" in text:
+        raise DeclarationError(
+            f"{text[:40]!r} cannot be the key of a stream",
+            f"a key has 1 to {MAX_KEY_LENGTH} characters and no NUL",
+            "give the entity a shorter, non-empty identifier",
+        )
+    return f"{category}-{text}"
+
+
+def split_stream(stream: str) -> tuple[str, str]:
+    """``"order-o-1"`` → ``("order", "o-1")``: split at the first ``-``."""
+    category, dash, key = stream.partition("-")
+    if not dash or not key or not _CATEGORY.fullmatch(category):
+        raise DeclarationError(f"{stream!r} is not the name of a stream", "streams are named <category>-<key>")
+    return category, key
+
+
+def record_key(stream: str, version: int) -> str:
+    """``"<stream>:<version>"``: unique, so compaction of an events topic removes nothing."""
+    return f"{stream}:{version}"
+
+
+def split_record_key(key: str) -> tuple[str, int]:
+    """The reverse of :func:`record_key`: split at the last ``:``."""
+    stream, colon, version = key.rpartition(":")
+    if not colon or not version.isdecimal():
+        raise ValueError(f"{key!r} is not a record key <stream>:<version>")
+    return stream, int(version)
+
+
+def topic_name(app: str, category: str) -> str:
+    return f"{app}.{category}"
+
+
+@lru_cache(maxsize=65536)
+def partition_of(stream: str, partitions: int) -> int:
+    """The partition of a stream: Kafka's default partitioner (murmur2), the same on every backend.
+
+    Source: ``org.apache.kafka.common.utils.Utils.murmur2`` and ``toPositive``.
+    """
+    return (murmur2(stream.encode()) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's 32-bit MurmurHash2 with seed 0x9747b28c, as an unsigned integer."""
+    multiplier, mask = 0x5BD1E995, 0xFFFFFFFF
+    length = len(data)
+    h = 0x9747B28C ^ length
+    whole = length & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * multiplier & mask
+        k ^= k >> 24
+        h = (h * multiplier & mask) ^ (k * multiplier & mask)
+    if tail := data[whole:]:
+        h = (h ^ int.from_bytes(tail, "little")) * multiplier & mask
+    h ^= h >> 13
+    h = h * multiplier & mask
+    return h ^ (h >> 15)

@@ -1,0 +1,1 @@
+"""The reading half: source → handler → one SQL transaction a batch."""

@@ -1,0 +1,1 @@
+"""The log, snapshots and framework tables in SQL: SQLite and PostgreSQL."""
