@@ -1,0 +1,218 @@
+"""Engines for SQLite and PostgreSQL, set up as the log needs them, and what their errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.schema import CreateSchema
+
+from eventstore.errors import SettingError, Unavailable
+from eventstore.sql.schema import SCHEMA
+
+SQLITE_BUSY_SECONDS = 5.0
+CONNECT_SECONDS = 5
+# A client that froze inside a transaction would block its partitions for ever.
+POSTGRES_OPTIONS = {
+    "TimeZone": "UTC",
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "10s",
+    "application_name": "headwater",
+}
+POSTGRES_TCP = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_WRITE = "headwater_write"
+
+
+def connect(url: str | URL, **options: Any) -> Engine:
+    """An engine for ``sqlite:///file.db`` or ``postgresql://user:password@host/database``.
+
+    ``options`` go to :func:`sqlalchemy.create_engine`. A URL of another kind is a :class:`SettingError`.
+    Nothing is opened yet: the first use does that, and :func:`available` turns its errors into clear ones.
+    """
+    try:
+        parsed = make_url(url)
+        dialect = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise SettingError(
+            "this is not the URL of a database",
+            str(error).replace(str(url), "…"),
+            "write sqlite:///shop.db or postgresql://user:password@host/database",
+        ) from None
+    if dialect == "sqlite":
+        return _sqlite(parsed, options)
+    if dialect == "postgresql":
+        return _postgresql(parsed, options)
+    raise SettingError(
+        f"headwater does not speak {dialect}",
+        "the log and the read models live in SQLite or PostgreSQL",
+        "write sqlite:///shop.db or postgresql://user:password@host/database",
+    )
+
+
+def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
+    if not url.database or url.database == ":memory:" or "mode=memory" in url.database:
+        raise SettingError(
+            "a SQLite database in memory cannot hold a log",
+            "each connection would see one of its own",
+            "write sqlite:///shop.db",
+        )
+    engine = create_engine(
+        url,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+        execution_options={"schema_translate_map": {SCHEMA: None}},
+        **{"pool_size": 20, "max_overflow": 80, **options},
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # BEGIN is said below, and by nobody else
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise SettingError(
+            "PostgreSQL needs the package psycopg", "it is not installed", 'pip install "headwater[postgres]"'
+        ) from None
+    settings = " ".join(f"-c {name}={value}" for name, value in POSTGRES_OPTIONS.items())
+    if given := url.query.get("options"):
+        settings = f"{settings} {given if isinstance(given, str) else ' '.join(given)}"
+        url = url.difference_update_query(["options"])
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={**POSTGRES_TCP, "options": settings},
+        **{"pool_size": 20, "max_overflow": 80, "pool_use_lifo": True, **options},
+    )
+
+
+def is_sqlite(on: Engine | Connection) -> bool:
+    return on.dialect.name == "sqlite"
+
+
+def table_name(on: Engine | Connection, name: str) -> str:
+    """A framework table's name for SQL written by hand."""
+    return name if is_sqlite(on) else f"{SCHEMA}.{name}"
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end, rolled back on an error. SQLite: ``BEGIN IMMEDIATE``."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(**{_WRITE: True})
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection whose every statement is a transaction of its own, so that none stays open."""
+    with engine.connect() as connection:
+        yield connection if is_sqlite(engine) else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def create_schema(connection: Connection) -> None:
+    if not is_sqlite(connection):
+        connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+
+
+# SQLSTATE classes and codes that say: the same may work later. Source: PostgreSQL, appendix A.
+_TRANSIENT_STATES = (
+    "08",  # connection
+    "25P03",  # idle in transaction timeout
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "53",  # insufficient resources: disk full, too many connections
+    "55P03",  # lock not available
+    "57P",  # operator intervention: shutdown, crash recovery, starting up
+    "58",  # system error: I/O
+    "25006",  # read-only transaction: a standby that is about to be promoted
+)
+_SQLITE_TRANSIENT = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the database said that the same may work later; everything else is the statement's fault."""
+    if isinstance(error, (Unavailable, PoolTimeout)):
+        return True
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        return error.orig is not None and is_transient(error.orig)
+    if isinstance(error, sqlite3.Error):
+        return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _SQLITE_TRANSIENT
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_TRANSIENT_STATES)
+    # psycopg reports a lost or refused connection as an OperationalError without a state.
+    return type(error).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError"
+
+
+def describe(engine: Engine) -> str:
+    """The database's address without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def unavailable(engine: Engine, error: BaseException) -> Unavailable:
+    """A clear error for one that :func:`is_transient` recognised."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    return Unavailable(f"the database {describe(engine)} cannot be used now", text, _advice(engine, text))
+
+
+def _advice(engine: Engine, text: str) -> str:
+    if not is_sqlite(engine):
+        return "check that the server runs, and the address, user and password"
+    file = Path(engine.url.database or "")
+    if "locked" in text:
+        return f"another program holds {file.name} for writing: end its transaction"
+    if "full" in text:
+        return f"make room on the disk that holds {file.name}"
+    if "readonly" in text or "unable to open" in text:
+        return f"make {file.name} and its folder exist and be writable for this user"
+    return f"check the disk that holds {file.name}"
+
+
+@contextmanager
+def available(engine: Engine) -> Iterator[None]:
+    """Turn the database's passing faults inside the block into :class:`~eventstore.errors.Unavailable`."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        if is_transient(error):
+            raise unavailable(engine, error) from error
+        raise
+    except Exception as error:
+        if type(error).__module__.startswith("psycopg") and is_transient(error):
+            raise unavailable(engine, error) from error
+        raise
