@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from eventstore.errors import NotStorable, Undecodable
 from eventstore.model.message import Command, Event, Meta, registry, stamp
@@ -22,7 +23,7 @@ from eventstore.model.record import Record
 
 CONTENT_TYPE = "application/json"
 _IDS = UUID("6f2b0a52-6a7c-5d0e-9a53-0d6d2f9f1d11")
-_SCHEMA = "urn:headwater:event:"
+SCHEMA_URN = "urn:headwater:event:"
 
 
 class NewEvent(NamedTuple):
@@ -37,7 +38,10 @@ class NewEvent(NamedTuple):
 def encode(event: Event, id: str) -> NewEvent:
     """Encode ``event``, having made sure that it will be read back equal; :class:`NotStorable` otherwise."""
     kind = type(event)
-    data = kind.__pydantic_serializer__.to_json(event)
+    try:
+        data = kind.__pydantic_serializer__.to_json(event)
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise _not_storable(event, str(error)) from error
     try:
         back = kind.__pydantic_validator__.validate_json(data)
     except ValidationError as error:
@@ -94,7 +98,7 @@ def headers(source: str, new: NewEvent, meta: Meta, extra: Mapping[str, str]) ->
         "ce_subject": meta.stream,
         "ce_time": meta.at.isoformat(),
         "ce_sequence": str(meta.version),
-        "ce_dataschema": f"{_SCHEMA}{new.type}:{new.schema}",
+        "ce_dataschema": f"{SCHEMA_URN}{new.type}:{new.schema}",
         "content-type": CONTENT_TYPE,
         **extra,
     }

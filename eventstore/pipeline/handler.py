@@ -1,4 +1,4 @@
-"""The contract between a pipeline and what it runs: a projection, an ingest, a mirror."""
+"""The contract between a pipeline and what it runs: a projection, an ingest with its mirrors."""
 
 from __future__ import annotations
 
@@ -40,8 +40,15 @@ class Handler(Protocol):
     def shared(self) -> bool:
         """Whether several workers may run different partitions: only when nothing is shared between streams."""
 
+    @property
+    def fingerprint(self) -> str:
+        """What the rows depend on (its code and the shape of its table); "": nothing that needs a rebuild."""
+
     def reset(self, connection: Connection) -> None:
         """Forget everything in memory and read anew what is needed before the first record."""
+
+    def clear(self, connection: Connection) -> None:
+        """Delete everything it ever wrote, in the caller's transaction: a rebuild begins from nothing."""
 
     def admit(self, record: Record, *, again: bool = False) -> Item | None:
         """Decode ``record``. None: there is nothing to do for it. Raises when it cannot be decoded.
@@ -54,7 +61,8 @@ class Handler(Protocol):
         """The blocking keys of ``record``: it waits behind any dead letter that shares one of them.
 
         The first is the one people see. ``item`` is None when the record could not be decoded; then the
-        keys come from its bytes. ``connection`` is for reading.
+        keys come from its bytes. ``connection`` is for reading. Called only for a record that failed, and
+        while there are open dead letters.
         """
 
     def prepare(self, items: Sequence[Item], connection: Connection) -> Work:

@@ -1,0 +1,95 @@
+"""Group commit: concurrent calls of a process share the work of one; a lone caller never waits."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class GroupCommit(Generic[T, R]):
+    """Runs ``commit`` on what several callers submitted, one group at a time.
+
+    A caller that finds nobody committing does so itself, in its own thread. Those that come meanwhile wait
+    in a queue; a thread of the group commits them together, at most ``limit`` at a time. ``commit`` gets a
+    group and returns one outcome for each, in order: a result, or an exception for that caller alone.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[T]], Sequence[R | BaseException]], name: str, limit: int = 500):
+        self._commit, self._name, self._limit = commit, name, limit
+        self._queue: deque[tuple[T, Future[R]]] = deque()
+        self._committing = threading.Lock()
+        self._waiting = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, call: T) -> R:
+        """Commit ``call`` and return its outcome. The calling thread does the work when nobody else does."""
+        if not self._queue and self._committing.acquire(blocking=False):
+            try:
+                outcome = self._commit([call])[0]
+            finally:
+                self._committing.release()
+            self._wake_if_needed()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+        return self.submit(call).result()
+
+    def submit(self, call: T) -> Future[R]:
+        """Queue ``call`` and return at once; no thread is used for waiting."""
+        future: Future[R] = Future()
+        with self._waiting:
+            if self._closed:
+                raise RuntimeError(f"{self._name} is closed")
+            self._queue.append((call, future))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                self._thread.start()
+            self._waiting.notify()
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._waiting:
+            self._closed = True
+            self._waiting.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _wake_if_needed(self) -> None:
+        if self._queue:
+            with self._waiting:
+                self._waiting.notify()
+
+    def _serve(self) -> None:
+        while True:
+            with self._waiting:
+                while not self._queue and not self._closed:
+                    self._waiting.wait()
+                if not self._queue:
+                    return
+            with self._committing:
+                self._serve_group()
+
+    def _serve_group(self) -> None:
+        group = [self._queue.popleft() for _ in range(min(len(self._queue), self._limit))]
+        group = [(call, future) for call, future in group if future.set_running_or_notify_cancel()]
+        if not group:
+            return
+        outcomes: Sequence[R | BaseException]
+        try:
+            outcomes = self._commit([call for call, _ in group])
+        except BaseException as error:
+            outcomes = [error] * len(group)
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
