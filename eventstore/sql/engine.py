@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.errors import SettingError, Unavailable
+from eventstore.sql.columns import add_collations
 from eventstore.sql.schema import SCHEMA
 
 SQLITE_BUSY_SECONDS = 5.0
@@ -78,6 +79,7 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # BEGIN is said below, and by nobody else
+        add_collations(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -65536")
