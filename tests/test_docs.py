@@ -1,0 +1,69 @@
+"""The documentation against the code: links, errors, settings, verbs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from eventstore import errors
+from headwater.settings import Settings
+from headwater.shadow import Shadowed
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        if re.match(r"https?://", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())}
+    missing = [page for page in (ROOT / "docs").rglob("*.md") if page not in linked and page != index]
+    assert not missing
+
+
+def test_the_reference_of_errors_is_the_tree() -> None:
+    page = (REFERENCE / "errors.md").read_text()
+    rows = re.findall(r"^\| (HW-\d{3}) \| `(\w+)` \| (?:`(\w+)`)? ?\|", page, re.MULTILINE)
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.HeadwaterError)]
+    # Shadowed is raised before the tree can be imported.
+    assert sorted(rows) == sorted((k.code, k.__name__, _base(k)) for k in [*kinds, Shadowed])
+
+
+def _base(kind: type[BaseException]) -> str:
+    return "" if kind is errors.HeadwaterError else kind.__bases__[0].__name__
+
+
+def test_the_reference_of_settings_is_what_can_be_set() -> None:
+    page = (REFERENCE / "settings.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*?) \|", page, re.MULTILINE)
+    fields = Settings.model_fields.items()
+    assert rows == [
+        (name, f"HEADWATER_{name.upper()}", f"`{field.default}`".replace("``", "")) for name, field in fields
+    ]
