@@ -45,6 +45,8 @@ class Aggregate(BaseModel):
     All fields need defaults: a new aggregate is ``Order()``.
     """
 
+    model_config = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+
     category: ClassVar[str]
     key_field: ClassVar[str]
     snapshot_every: ClassVar[int]
@@ -138,7 +140,9 @@ def handles(command: type[C], *, new: bool = False) -> Callable[[Callable[[A, C]
 @overload
 def applies(event: type[E], /) -> Callable[[Callable[[A, E], None]], Callable[[A, E], None]]: ...
 @overload
-def applies(event: type[E], event2: type[E2], /) -> Callable[[Callable[[A, E | E2], None]], Callable[[A, E | E2], None]]: ...
+def applies(
+    event: type[E], event2: type[E2], /
+) -> Callable[[Callable[[A, E | E2], None]], Callable[[A, E | E2], None]]: ...
 @overload
 def applies(
     event: type[E], event2: type[E2], event3: type[E3], /

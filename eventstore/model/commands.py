@@ -1,247 +1,328 @@
 """Executing commands: load, decide, append; again when somebody else was faster.
 
-Commands that arrive together are decided one after the other by one thread and appended in one transaction,
-each on the outcome of those before it. An aggregate's state is kept in memory between commands; the version
-check of the append shows when it is out of date, and what is refused is looked at again before it is said.
+Commands that arrive together are decided one after the other by one thread and appended in one call, those of
+one stream each on the outcome of the one before. An aggregate's state is kept in memory between commands: the
+version check of the append shows when it was out of date, and what such a state refuses is decided again on a
+fresh one before it is said.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from eventstore.errors import CommandIdReused, NoSuchStream, NotFound, Rejected, StreamExists, VersionConflict
+from eventstore.errors import (
+    CommandIdReused,
+    NoSuchStream,
+    NotFound,
+    Rejected,
+    StreamExists,
+    Unavailable,
+    VersionConflict,
+)
 from eventstore.model.aggregate import Aggregate, apply, decide
-from eventstore.model.codec import NewEvent, command_digest, decode, encode, event_id, meta_headers
+from eventstore.model.codec import NewEvent, decode, encode, event_id, meta_headers
 from eventstore.model.group import GroupCommit
-from eventstore.model.log import EXISTS, NO_STREAM, Append, Appended, EventLog, ExpectedVersion
-from eventstore.model.message import Command, Event, Meta, stamp
-from eventstore.model.record import Position
+from eventstore.model.log import Append, Appended, EventLog, Outcome
+from eventstore.model.message import Event, stamp
 from eventstore.model.repository import Loaded, Repository
+from eventstore.model.request import Receipt, Request
 
 ATTEMPTS = 10
-_log = logging.getLogger("headwater.commands")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a command: its stream, the version it is at, the events, and the position they reached.
-
-    ``repeated``: the command's id was known, and this is what it led to the first time.
-    """
-
-    stream: str
-    version: int
-    events: tuple[Event, ...]
-    position: Position = field(default_factory=dict)
-    repeated: bool = False
-
-
-@dataclass(slots=True)
-class Request:
-    """A command on its way: stamped with its metadata, for one stream of one aggregate.
-
-    ``repeatable``: its id was given by the caller and may come again. ``expected``: a version the caller
-    insists on; None: whatever it is by then.
-    """
-
-    command: Command
-    aggregate: type[Aggregate]
-    stream: str
-    repeatable: bool = False
-    expected: int | None = None
-
-
-@dataclass(slots=True)
-class _Decided:
-    index: int
-    request: Request
-    loaded: Loaded[Aggregate]
-    events: list[Event]
-    append: Append
 
 
 class Commands:
     """Executes commands on a log. ``cache`` is how many aggregates are kept in memory."""
 
     def __init__(self, log: EventLog, repository: Repository, *, cache: int = 4096) -> None:
-        self._log, self._repository, self._cache_size = log, repository, cache
+        self.log, self.repository, self._limit = log, repository, cache
         self._cache: OrderedDict[str, Loaded[Aggregate]] = OrderedDict()
         self._group: GroupCommit[Request, Receipt] = GroupCommit(self._execute, "headwater-commands")
 
     def execute(self, request: Request) -> Receipt:
+        """Carry out ``request`` and return what became of it.
+
+        Raises what the aggregate raised (:class:`~eventstore.errors.Rejected` for a refusal),
+        :class:`~eventstore.errors.VersionConflict` when the stream is not at the version the caller expects
+        or others kept being faster, :class:`~eventstore.errors.CommandIdReused`,
+        :class:`~eventstore.errors.NotStorable`, :class:`~eventstore.errors.Unavailable`.
+        """
         return self._group.run(request)
 
     def submit(self, request: Request) -> Future[Receipt]:
+        """The same, without waiting. What one thread submits for one stream is carried out in that order."""
         return self._group.submit(request)
 
     def close(self) -> None:
+        """Carry out what was submitted, and take nothing more."""
         self._group.close()
 
-    # ---------------------------------------------------------------- one group, by the thread that commits
-
-    def _execute(self, requests: Sequence[Request]) -> list[Receipt | BaseException]:
-        outcomes: dict[int, Receipt | BaseException] = {}
-        conflicts: dict[int, VersionConflict] = {}
-        waiting = list(range(len(requests)))
-        attempts = 0
-        while waiting and attempts < ATTEMPTS:
-            round_ = _Round(self, requests, outcomes)
-            round_.decide(waiting)
-            again = round_.append()
-            attempts += 1 if again else 0  # what only waited for another of its stream made no attempt
-            conflicts.update(again)
-            waiting = sorted({*again, *round_.postponed})
-        return [outcomes.get(n, conflicts.get(n)) or _lost(requests[n]) for n in range(len(requests))]
-
-    def load(self, request: Request) -> tuple[Loaded[Aggregate], bool]:
-        """The state to decide on, and whether it may be out of date."""
-        cached = self._cache.pop(request.stream, None)
-        if cached is not None:
-            return cached, True
-        if request.aggregate.deciders[type(request.command)].new:
-            return Loaded(request.aggregate(), 0), True  # expected not to exist: the append will tell
-        return self._repository.load(request.aggregate, request.stream), False
-
-    def refresh(self, loaded: Loaded[Aggregate], stream: str) -> bool:
-        return self._repository.refresh(loaded, stream)
+    def take(self, stream: str) -> Loaded[Aggregate] | None:
+        """The state kept in memory; whoever takes it puts it back once it is known to be stored."""
+        return self._cache.pop(stream, None)
 
     def keep(self, stream: str, loaded: Loaded[Aggregate]) -> None:
         self._cache[stream] = loaded
-        self._cache.move_to_end(stream)
-        while len(self._cache) > self._cache_size:
+        if len(self._cache) > self._limit:
             self._cache.popitem(last=False)
 
-    def append(self, appends: Sequence[Append]) -> Sequence[Appended | VersionConflict | CommandIdReused]:
-        return self._log.append(appends) if appends else []
+    def _execute(self, requests: Sequence[Request]) -> list[Receipt | BaseException]:
+        """Rounds of deciding and appending, until each request has its outcome. One thread at a time."""
+        outcomes: dict[int, Receipt | BaseException] = {}
+        conflicts = [0] * len(requests)
+        waiting: Sequence[int] = range(len(requests))
+        while waiting:
+            round_ = _Round(self, requests)
+            for n in waiting:
+                round_.decide(n)
+            round_.append()
+            outcomes |= round_.outcomes
+            for n, conflict in round_.conflicts.items():
+                conflicts[n] += 1
+                if conflicts[n] == ATTEMPTS:
+                    outcomes[n] = conflict
+            waiting = [n for n in waiting if n not in outcomes]
+        return [outcomes[n] for n in range(len(requests))]
 
-    def first_receipt(self, request: Request) -> Receipt | None:
-        """What the request's id led to before, if it is known."""
-        if not request.repeatable:
-            return None
+
+@dataclass(slots=True)
+class _Chain:
+    """A stream in a round: its state after what was decided so far, and what that rests on.
+
+    ``doubtful``: the state may be older than the log. ``rests_on``: the last of its appends, by index; as
+    long as there is none, the state is as loaded.
+    """
+
+    loaded: Loaded[Aggregate]
+    doubtful: bool
+    began_at: int
+    rests_on: int | None = None
+
+
+@dataclass(slots=True)
+class _Decision:
+    """What an aggregate answered: events, already applied to its state, or nothing, or a failure."""
+
+    events: list[Event]
+    new: list[NewEvent]
+    failure: Exception | None = None
+
+    @property
+    def to_store(self) -> bool:
+        return self.failure is None and bool(self.new)
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether the state is not as stored any more: it refused halfway, or broke down."""
+        return self.failure is not None and bool(self.new or not isinstance(self.failure, (Rejected, VersionConflict)))
+
+
+class _Round:
+    """One attempt at a group: decide each, append all at once, sort out what became of them.
+
+    What is in neither ``outcomes`` nor ``conflicts`` afterwards waits for the next round.
+    """
+
+    def __init__(self, commands: Commands, requests: Sequence[Request]) -> None:
+        self._commands, self._requests = commands, requests
+        self._log, self._repository = commands.log, commands.repository
+        self._chains: dict[str, _Chain] = {}
+        self._halted: set[str] = set()
+        self._ids: set[str] = set()
+        self._appends: list[Append] = []
+        self._decided: list[tuple[int, list[Event]]] = []
+        self._resting: list[tuple[int, int, Receipt | BaseException]] = []
+        self.outcomes: dict[int, Receipt | BaseException] = {}
+        self.conflicts: dict[int, VersionConflict] = {}
+
+    # ---------------------------------------------------------------- deciding
+
+    def decide(self, n: int) -> None:
+        """Decide request ``n`` on the outcome of those of its stream before it."""
+        request = self._requests[n]
+        if request.stream in self._halted or request.meta.id in self._ids:
+            self._halted.add(request.stream)  # in the next round: its order in the stream, or its id's first receipt
+            return
         try:
-            found = self._log.repeated(request.stream, event_id(request.command.meta.id, 0))
+            self._decide(n, request)
+        except Exception as error:
+            self._drop(request.stream)
+            self.outcomes[n] = error
+
+    def _decide(self, n: int, request: Request) -> None:
+        chain = self._chains.get(request.stream) or self._begin(request)
+        decision = _ask(request, chain.loaded)
+        if chain.doubtful and not decision.to_store and self._refresh(request, chain, decision):
+            decision = _ask(request, chain.loaded)
+        if decision.to_store:
+            self._add(n, request, chain, decision)
+            return
+        if decision.spoiled:
+            self._drop(request.stream)
+        answer = decision.failure or Receipt(request.stream, chain.loaded.version)
+        if request.digest and (first := self._first_receipt(request)) is not None:
+            answer = first
+        if chain.rests_on is None:
+            self.outcomes[n] = answer
+        else:
+            self._resting.append((n, chain.rests_on, answer))
+
+    def _begin(self, request: Request) -> _Chain:
+        loaded = self._commands.take(request.stream)
+        doubtful = True
+        if loaded is None and request.aggregate.deciders[type(request.command)].new:
+            loaded = Loaded(request.aggregate(), 0)  # most likely so, and the append will tell
+        elif loaded is None:
+            loaded, doubtful = self._repository.load(request.aggregate, request.stream), False
+        chain = self._chains[request.stream] = _Chain(loaded, doubtful, loaded.version)
+        return chain
+
+    def _refresh(self, request: Request, chain: _Chain, decision: _Decision) -> bool:
+        """Bring a doubtful state up to date; whether there is reason to decide again."""
+        if decision.spoiled or chain.loaded.version == 0:
+            chain.loaded = self._repository.load(request.aggregate, request.stream)
+            changed = True
+        else:
+            changed = self._repository.refresh(chain.loaded, request.stream)
+        chain.doubtful, chain.began_at = False, chain.loaded.version
+        return changed
+
+    def _add(self, n: int, request: Request, chain: _Chain, decision: _Decision) -> None:
+        meta = request.meta
+        append = Append(
+            request.stream,
+            decision.new,
+            chain.loaded.version - len(decision.new),
+            meta.at,
+            meta_headers(meta._replace(causation_id=meta.id)),
+            request.digest,
+            chained=chain.rests_on is not None,
+        )
+        chain.rests_on, chain.doubtful = len(self._appends), False
+        self._appends.append(append)
+        self._decided.append((n, decision.events))
+        if request.digest:
+            self._ids.add(meta.id)
+
+    def _drop(self, stream: str) -> None:
+        """Its state in memory is of no use. With appends of it under way, the next can only be decided after them."""
+        chain = self._chains.pop(stream, None)
+        if chain is not None and chain.rests_on is not None:
+            self._halted.add(stream)
+
+    def _first_receipt(self, request: Request) -> Receipt | None:
+        """What the request's id led to before, if it is known."""
+        try:
+            found = self._log.repeated(request.stream, event_id(request.meta.id, 0))
         except NotFound:
             return None
         if found is None:
             return None
         first, digest = found
-        if first.stream != request.stream or digest != command_digest(request.command):
+        if first.stream != request.stream or digest not in ("", request.digest):
             raise CommandIdReused(
-                f"the command id {request.command.meta.id!r} was used for another command",
+                f"the command id {request.meta.id!r} was used for another command",
                 f"it led to version {first.first} of {first.stream}, with other data than this one's",
                 "send a fresh id for a different request",
             )
-        return self.receipt(first)
+        return self._repeated(first)
 
-    def receipt(self, appended: Appended, events: Sequence[Event] = ()) -> Receipt:
-        if appended.repeated:
-            stored = self._log.read_stream(appended.stream, after=appended.first - 1, until=appended.last)
-            events = [decode(record) for record in stored]
-        return Receipt(appended.stream, appended.last, tuple(events), appended.position, appended.repeated)
+    # ---------------------------------------------------------------- appending
 
-    def snapshot(self, taken: list[tuple[str, Loaded[Aggregate]]]) -> None:
+    def append(self) -> None:
+        """Store what was decided, and say of each request what became of it."""
+        results = self._store() if self._appends else []
+        stored = [isinstance(result, Appended) and not result.repeated for result in results]
+        for (n, events), result in zip(self._decided, results, strict=True):
+            self._settle(n, events, result)
+        for n, append, answer in self._resting:
+            if stored[append]:
+                self.outcomes[n] = answer
+            elif isinstance(failure := results[append], Exception) and not isinstance(failure, VersionConflict):
+                self.outcomes[n] = failure
+        whole = {s: c for s, c in self._chains.items() if c.rests_on is None or stored[c.rests_on]}
+        for stream, chain in whole.items():
+            self._commands.keep(stream, chain.loaded)
+        self._snapshot(whole)
+
+    def _store(self) -> Sequence[Outcome | Exception]:
         try:
-            self._repository.snapshot(taken)
-        except Exception:  # the commands are stored; a missing snapshot costs time, nothing else
-            _log.warning("could not store a snapshot of %s", [stream for stream, _ in taken], exc_info=True)
+            return self._log.append(self._appends)
+        except Exception as error:
+            streams = dict.fromkeys(append.stream for append in self._appends)
+            if len(streams) == 1 or isinstance(error, Unavailable):
+                return [error] * len(self._appends)
+        return self._store_apart(streams)
 
-
-class _Round:
-    """One attempt at a group: decide everybody, append all at once, sort the outcomes."""
-
-    def __init__(
-        self, commands: Commands, requests: Sequence[Request], outcomes: dict[int, Receipt | BaseException]
-    ) -> None:
-        self._commands, self._requests, self._outcomes = commands, requests, outcomes
-        self._states: dict[str, Loaded[Aggregate]] = {}
-        self._decided: list[_Decided] = []
-        self._broken: set[str] = set()
-        self.postponed: list[int] = []
-
-    def decide(self, waiting: Sequence[int]) -> None:
-        for index in waiting:
-            request = self._requests[index]
-            if request.stream in self._broken:
-                self.postponed.append(index)
-                continue
+    def _store_apart(self, streams: Sequence[str] | dict[str, None]) -> Sequence[Outcome | Exception]:
+        """Something about one of the streams is at fault, and the others are not to suffer for it."""
+        results: dict[int, Outcome | Exception] = {}
+        for stream in streams:
+            places = [n for n, append in enumerate(self._appends) if append.stream == stream]
             try:
-                self._decide(index, request)
-            except BaseException as error:
-                self._outcomes[index] = error
+                results.update(zip(places, self._log.append([self._appends[n] for n in places]), strict=True))
+            except Exception as error:
+                results.update(dict.fromkeys(places, error))
+        return [results[n] for n in range(len(self._appends))]
 
-    def _decide(self, index: int, request: Request) -> None:
-        """Decide one command. Its state is only good for others if it comes to an end without an error."""
-        stream = request.stream
-        chained = stream in self._states
-        loaded, doubtful = (self._states.pop(stream), False) if chained else self._commands.load(request)
-        try:
-            events, new = self._ask(request, loaded)
-        except Rejected as refusal:
-            first = self._commands.first_receipt(request)
-            if first is not None:
-                self._answer(index, request, loaded, chained, first)
-                return
-            if not self._looked_again(index, request, loaded, doubtful, chained):
-                raise refusal
-            return
-        except BaseException:
-            self._spoil(stream, chained)
-            raise
-        if not new:
-            first = self._commands.first_receipt(request)
-            if first is None and self._looked_again(index, request, loaded, doubtful, chained):
-                return
-            receipt = first or Receipt(stream, loaded.version, ())
-            self._answer(index, request, loaded, chained, receipt)
-            return
-        self._states[stream] = loaded
-        before = loaded.version - len(new)
-        append = Append(
-            stream,
-            new,
-            _expected(request, before, chained),
-            request.command.meta.at,
-            meta_headers(request.command.meta._replace(causation_id=request.command.meta.id)),
-            command_digest(request.command) if request.repeatable else "",
-            chained,
-        )
-        self._decided.append(_Decided(index, request, loaded, events, append))
+    def _settle(self, n: int, events: list[Event], result: Outcome | Exception) -> None:
+        if isinstance(result, VersionConflict):
+            self.conflicts[n] = result
+        elif isinstance(result, Exception):
+            self.outcomes[n] = result
+        elif result.repeated:
+            try:
+                self.outcomes[n] = self._repeated(result)
+            except Exception as error:
+                self.outcomes[n] = error
+        else:
+            self.outcomes[n] = Receipt(result.stream, result.last, tuple(events), result.position)
 
-    def _ask(self, request: Request, loaded: Loaded[Aggregate]) -> tuple[list[Event], list[NewEvent]]:
-        """Let the aggregate decide, applying each event as it comes; encoded, so that nothing unstorable passes."""
-        command, meta = request.command, request.command.meta
-        new_stream = request.aggregate.deciders[type(command)].new
-        if new_stream and loaded.version:
-            raise StreamExists(f"{request.stream} exists already", f"it is at version {loaded.version}")
-        if not new_stream and not loaded.version:
-            raise NoSuchStream(f"{request.stream} does not exist", f"{type(command).__name__} needs it to")
-        if request.expected is not None and loaded.version != request.expected:
-            raise _Unexpected(f"{request.stream} is at version {loaded.version}, not at {request.expected}")
-        events: list[Event] = []
-        new: list[NewEvent] = []
+    def _repeated(self, first: Appended) -> Receipt:
+        stored = self._log.read_stream(first.stream, after=first.first - 1, until=first.last)
+        return Receipt(first.stream, first.last, tuple(map(decode, stored)), first.position, repeated=True)
+
+    def _snapshot(self, chains: dict[str, _Chain]) -> None:
+        due = [(stream, chain.loaded) for stream, chain in chains.items() if _snapshot_due(chain)]
+        if due:
+            self._repository.snapshot(due)
+
+
+def _snapshot_due(chain: _Chain) -> bool:
+    every = type(chain.loaded.state).snapshot_every
+    return bool(every) and chain.began_at // every != chain.loaded.version // every
+
+
+def _ask(request: Request, loaded: Loaded[Aggregate]) -> _Decision:
+    """Let the aggregate decide, applying each event as it comes; encoded, so that nothing unstorable passes."""
+    command, meta = stamp(request.command, request.meta), request.meta
+    decision = _Decision([], [])
+    try:
+        _check_version(request, loaded.version)
         for event in decide(loaded.state, command):
-            new.append(encode(event, event_id(meta.id, len(new))))
-            stamp(event, _event_meta(meta, request.stream, loaded.version + 1, new[-1].id))
-            apply(loaded.state, event)
-            loaded.version += 1
-            events.append(event)
-        return events, new
+            new = encode(event, event_id(meta.id, len(decision.new)))
+            decision.new.append(new)
+            version = loaded.version + 1
+            if hasattr(event, "_hw_meta"):  # one that was returned before, such as a constant
+                event = event.model_copy()
+            surrounding = meta._replace(version=version, id=new.id, causation_id=meta.id)
+            apply(loaded.state, stamp(event, surrounding))
+            loaded.version = version
+            decision.events.append(event)
+    except Exception as error:
+        decision.failure = error
+    return decision
 
-    def _looked_again(
-        self, index: int, request: Request, loaded: Loaded[Aggregate], doubtful: bool, chained: bool
-    ) -> bool:
-        """A refusal by a state that may be out of date does not count: refresh it and decide in the next round."""
-        stream = request.stream
-        if doubtful:
-            fresh = self._commands.load_fresh(request)
-            if fresh.version != loaded.version:
-                self._commands.keep(stream, fresh)
-                self._commands.certain.add(index)
-                self.postponed.append(index)
-                self._broken.add(stream)
-                return True
-        return False
+
+def _check_version(request: Request, version: int) -> None:
+    new = request.aggregate.deciders[type(request.command)].new
+    if new and version:
+        raise StreamExists(
+            f"{request.stream} exists already, at version {version}", f"{type(request.command).__name__} creates it"
+        )
+    if not new and not version:
+        raise NoSuchStream(f"{request.stream} does not exist", f"{type(request.command).__name__} needs it to")
+    if request.expected is not None and version != request.expected:
+        raise VersionConflict(request.stream, request.expected, version)

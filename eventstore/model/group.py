@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from eventstore.errors import HeadwaterError
+
 T = TypeVar("T")
 R = TypeVar("R")
+CLOSE_SECONDS = 10.0
 
 
 class GroupCommit(Generic[T, R]):
@@ -24,44 +27,53 @@ class GroupCommit(Generic[T, R]):
         self._commit, self._name, self._limit = commit, name, limit
         self._queue: deque[tuple[T, Future[R]]] = deque()
         self._committing = threading.Lock()
+        self._committer: int | None = None
         self._waiting = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def run(self, call: T) -> R:
         """Commit ``call`` and return its outcome. The calling thread does the work when nobody else does."""
-        if not self._queue and self._committing.acquire(blocking=False):
-            try:
-                outcome = self._commit([call])[0]
-            finally:
-                self._committing.release()
-            self._wake_if_needed()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            return outcome
-        return self.submit(call).result()
+        if self._closed or self._queue or not self._committing.acquire(blocking=False):
+            if self._committer == threading.get_ident():
+                raise HeadwaterError(
+                    f"{self._name}: called from inside one of its own calls",
+                    "it would wait for itself for ever",
+                    "return events instead, or let a reaction send the command once they are stored",
+                )
+            return self.submit(call).result()
+        try:
+            self._committer = threading.get_ident()
+            outcome = self._commit([call])[0]
+        finally:
+            self._committer = None
+            self._committing.release()
+        self._wake_if_needed()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def submit(self, call: T) -> Future[R]:
         """Queue ``call`` and return at once; no thread is used for waiting."""
         future: Future[R] = Future()
         with self._waiting:
             if self._closed:
-                raise RuntimeError(f"{self._name} is closed")
+                raise HeadwaterError(f"{self._name} is closed", "the application was stopped", "make a new App")
             self._queue.append((call, future))
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
                 self._thread.start()
             self._waiting.notify()
         return future
 
     def close(self) -> None:
-        """Finish what is queued, then end the thread."""
+        """Finish what is queued, then end the thread. A commit that does not come back is waited for 10 s."""
         with self._waiting:
             self._closed = True
             self._waiting.notify()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(CLOSE_SECONDS)
 
     def _wake_if_needed(self) -> None:
         if self._queue:
@@ -76,7 +88,9 @@ class GroupCommit(Generic[T, R]):
                 if not self._queue:
                     return
             with self._committing:
+                self._committer = threading.get_ident()
                 self._serve_group()
+                self._committer = None
 
     def _serve_group(self) -> None:
         group = [self._queue.popleft() for _ in range(min(len(self._queue), self._limit))]

@@ -40,7 +40,7 @@ class Append:
     ``headers`` are shared by its events (see :func:`eventstore.model.codec.meta_headers`). ``digest`` tells
     a repeated command from another one under the same id; empty: any repetition is taken for the same.
     ``chained``: it was decided on the outcome of the stream's former append in the same call, and is
-    refused if that one is.
+    refused if that one is refused or was only a repetition.
     """
 
     stream: str

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Generic, TypeVar
 
 import orjson
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from eventstore.model.aggregate import Aggregate, apply
 from eventstore.model.codec import decode
@@ -17,6 +21,7 @@ from eventstore.model.log import EventLog, Snapshot, SnapshotStore
 from eventstore.model.record import Record
 
 A = TypeVar("A", bound=Aggregate)
+_log = logging.getLogger("headwater.snapshots")
 
 
 @dataclass(slots=True)
@@ -58,17 +63,24 @@ class Repository:
             _apply(loaded, record)
         return loaded.version != before
 
-    def snapshot(self, taken: list[tuple[str, Loaded[A]]]) -> None:
-        """Store the states as they are."""
-        self._snapshots.save(
-            [Snapshot(stream, one.version, shape(type(one.state)), _dump(one.state)) for stream, one in taken]
-        )
+    def snapshot(self, taken: Sequence[tuple[str, Loaded[A]]]) -> None:
+        """Store the states as they are, those that would be read back equal. A missing one costs time, no more."""
+        try:
+            self._snapshots.save(
+                [made for stream, loaded in sorted(taken, key=_stream) if (made := _take(stream, loaded))]
+            )
+        except Exception:
+            _log.warning("could not store a snapshot of %s", [stream for stream, _ in taken], exc_info=True)
 
     def _begin(self, aggregate: type[A], stream: str) -> Loaded[A]:
-        if aggregate.snapshot_every:
-            kept = self._snapshots.load(stream, shape(aggregate))
-            if kept is not None:
+        kept = self._snapshots.load(stream, shape(aggregate)) if aggregate.snapshot_every else None
+        if kept is not None:
+            try:
                 return Loaded(aggregate.model_validate_json(kept.state), kept.version)
+            except ValidationError:
+                _log.warning(
+                    "ignored the snapshot of %s: it does not fit %s", stream, aggregate.__name__, exc_info=True
+                )
         return Loaded(aggregate(), 0)
 
 
@@ -78,11 +90,25 @@ def _apply(loaded: Loaded[A], record: Record) -> None:
     loaded.version = event.meta.version
 
 
-def _dump(state: Aggregate) -> bytes:
-    return type(state).__pydantic_serializer__.to_json(state)
+def _stream(taken: tuple[str, object]) -> str:
+    return taken[0]
 
 
-@lru_cache(maxsize=None)
+def _take(stream: str, loaded: Loaded[A]) -> Snapshot | None:
+    """The snapshot of a state, unless its JSON form would lose something."""
+    kind = type(loaded.state)
+    try:
+        state = kind.__pydantic_serializer__.to_json(loaded.state)
+        if kind.__pydantic_validator__.validate_json(state) == loaded.state:
+            return Snapshot(stream, loaded.version, shape(kind), state)
+        why = "it would not be read back equal"
+    except (PydanticSerializationError, ValidationError, UnicodeEncodeError) as error:
+        why = str(error)
+    _log.warning("no snapshot of %s is kept: %s; use fields that JSON carries, or snapshot_every=0", stream, why)
+    return None
+
+
+@cache
 def shape(aggregate: type[Aggregate]) -> str:
     """What a snapshot depends on: the fields of the state and the code that applies events to it."""
     fields = orjson.dumps(aggregate.model_json_schema(mode="serialization"), option=orjson.OPT_SORT_KEYS)

@@ -36,13 +36,21 @@ def check_app_name(name: str) -> str:
 def stream_name(category: str, key: object) -> str:
     """``<category>-<key>``; the key may hold anything that can be printed, also ``-`` and ``:``."""
     text = str(key)
-    if not text or len(text) > MAX_KEY_LENGTH or "\x00" in text:
+    if not text or len(text) > MAX_KEY_LENGTH or "\x00" in text or not _is_utf8(text):
         raise DeclarationError(
             f"{text[:40]!r} cannot be the key of a stream",
-            f"a key has 1 to {MAX_KEY_LENGTH} characters and no NUL",
+            f"a key has 1 to {MAX_KEY_LENGTH} characters, no NUL, and can be written in UTF-8",
             "give the entity a shorter, non-empty identifier",
         )
     return f"{category}-{text}"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def split_stream(stream: str) -> tuple[str, str]:

@@ -62,6 +62,7 @@ def plan(
         topic = partition[0]
         stored = [ids.get((topic, event.id)) for event in append.events]
         if any(stored):
+            refused.add(append.stream)  # what was decided on its outcome was decided on another one's
             made.outcomes.append(_repeated(append, partition, stored))
             continue
         actual = version_of.get((topic, append.stream), 0)
