@@ -72,3 +72,6 @@ class Handler(Protocol):
         pipeline resets the handler when it raises. Called with no items too: what ``admit`` learned is
         then still to be written.
         """
+
+    def whole(self, record: Record) -> bool:
+        """Whether ``record`` carries all that earlier records of its key said, so that they may be skipped."""

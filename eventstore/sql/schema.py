@@ -82,6 +82,8 @@ pipeline = Table(
     Column("generation", Integer, primary_key=True),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # What the rows were folded by; other logic needs a rebuild.
+    Column("fingerprint", Text, nullable=False),
     # Counts every change of a dead letter made by somebody else than the leaseholder, who looks at it.
     Column("revision", BigInteger, nullable=False),
     Column("handled", BigInteger, nullable=False),

@@ -1,0 +1,238 @@
+"""One batch of a pipeline, and what becomes of one that fails. Protocols, section 4, steps 3 and 4.
+
+A failing batch is cut in halves, each run as a batch of its own, until the guilty record is alone. So a
+handler needs no savepoints, every transaction is a whole batch with its positions, and a record is found
+in a few transactions more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine
+
+from eventstore.errors import PipelineError, TooManyFailures
+from eventstore.model.record import Record, TopicPartition
+from eventstore.pipeline import deadletter
+from eventstore.pipeline.deadletter import DeadLetter, Failure, Waiting
+from eventstore.pipeline.handler import Item
+from eventstore.pipeline.lease import Lease, Leases
+from eventstore.pipeline.options import Pipeline
+from eventstore.pipeline.states import LetterState
+from eventstore.sql.engine import is_transient, reading, writing
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same may work later: then nothing is parked, and the batch is tried for as long as it takes."""
+    return is_transient(error) or isinstance(error, (ConnectionError, TimeoutError))
+
+
+class Batches:
+    """Handles records under a lease. Not a word about when and why: see :mod:`eventstore.pipeline.runner`."""
+
+    def __init__(self, engine: Engine, pipeline: Pipeline, leases: Leases) -> None:
+        self._engine, self._pipeline, self._leases = engine, pipeline, leases
+        self._handler, self._options = pipeline.handler, pipeline.options
+        self.lease = Lease()
+        self._held: set[str] = set()
+        self._blocked = 0
+        self._parked_at: deque[float] = deque()
+        self.writing_seconds = 0.0
+        """How long the last transaction held its locks."""
+
+    def start(self, lease: Lease) -> None:
+        """Begin under a new lease: nothing that is in memory counts any more."""
+        self.lease = lease
+        self.reset()
+
+    def reset(self) -> None:
+        with reading(self._engine) as connection:
+            self._handler.reset(connection)
+
+    # ---------------------------------------------------------------- records
+
+    def handle(self, records: Sequence[Record]) -> None:
+        """Handle ``records``, committing their positions. Raises what passes, and what stops the pipeline."""
+        try:
+            self._attempt(records)
+        except Exception as error:
+            if passes(error) or isinstance(error, PipelineError):
+                raise
+            self.reset()
+            if len(records) == 1:
+                self._again_or_park(records[0], error)
+            else:
+                half = len(records) // 2
+                self.handle(records[:half])
+                self.handle(records[half:])
+
+    def _again_or_park(self, record: Record, error: Exception) -> None:
+        for _ in range(self._options.attempts - 1):
+            try:
+                self._attempt([record])
+            except Exception as again:
+                if passes(again) or isinstance(again, PipelineError):
+                    raise
+                error = again
+                self.reset()
+            else:
+                return
+        self._attempt([record], guilty=error)
+
+    def _attempt(self, records: Sequence[Record], guilty: Exception | None = None) -> None:
+        """Decode, block and fold in memory; then one transaction. ``guilty``: park the one record for this."""
+        failures: list[Failure] = []
+        with reading(self._engine) as connection:
+            items = self._admit(records, failures, connection, guilty)
+            work = self._handler.prepare(items, connection)
+        self._check_flood(failures)
+        to = _positions(records)
+        began = time.monotonic()
+        with writing(self._engine) as connection:
+            began = time.monotonic()
+            work.write(connection)
+            deadletter.add(connection, self._pipeline.name, self._pipeline.generation, failures)
+            self._leases.advance(connection, self.lease, to)
+        self.writing_seconds = time.monotonic() - began
+        work.committed()
+        self.lease.positions.update(to)
+        self._remember(failures)
+
+    def _admit(
+        self, records: Sequence[Record], failures: list[Failure], connection: Connection, guilty: Exception | None
+    ) -> list[Item]:
+        """Sort a batch: what is to be handled, what cannot be decoded, what waits behind a dead letter."""
+        items: list[Item] = []
+        held = set(self._held)
+        for record in records:
+            item, error = None, guilty
+            attempts = self._options.attempts if guilty else 1
+            try:
+                item = self._handler.admit(record)
+            except Exception as undecodable:
+                if passes(undecodable) or isinstance(undecodable, PipelineError):
+                    raise
+                error = undecodable
+            if error is None and (item is None or not held):
+                if item is not None:
+                    items.append(item)
+                continue
+            keys = self._keys(record, item, connection)
+            if not held.isdisjoint(keys):
+                failures.append(Failure(record, keys, None))
+            elif error is not None:
+                failures.append(Failure(record, keys, error, attempts))
+            elif item is not None:
+                items.append(item)
+                continue
+            held.update(keys)
+        return items
+
+    def _keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
+        try:
+            keys = self._handler.keys(record, item, connection)
+        except Exception as error:
+            if passes(error):
+                raise
+            keys = ()
+        return keys or (f"record:{record.topic}[{record.partition}]@{record.offset}",)
+
+    # ---------------------------------------------------------------- dead letters
+
+    def work_off(self) -> int:
+        """Try what is due, and what is blocked behind nothing any more, in order; how many were resolved."""
+        with reading(self._engine) as connection:
+            letters = deadletter.waiting(connection, self._pipeline.name, self._pipeline.generation)
+        held: set[str] = set()
+        blocked = resolved = 0
+        for letter in letters:
+            if letter.partition not in self.lease.positions:
+                continue
+            free = letter.state is not LetterState.PARKED and held.isdisjoint(letter.keys)
+            if free and self._retry(letter):
+                resolved += 1
+                continue
+            blocked += letter.state is LetterState.BLOCKED and not free
+            held.update(letter.keys)
+        self._held, self._blocked = held, blocked
+        return resolved
+
+    def _retry(self, letter: Waiting) -> bool:
+        """Handle a dead letter as a batch of one; whether it is off the table. Failing again, it is parked again."""
+        with reading(self._engine) as connection:
+            whole = deadletter.get(connection, letter.id)
+        if whole is None or whole.state is not letter.state:
+            return True  # an operator closed it meanwhile
+        try:
+            self._resolve(whole)
+        except _Changed:
+            self.reset()  # its change is seen as a new revision, and everything is looked at again
+            return False
+        except Exception as error:
+            if passes(error) or isinstance(error, PipelineError):
+                raise
+            self.reset()
+            with writing(self._engine) as connection:
+                deadletter.park_again(connection, whole, error)
+                self._fence(connection, whole)
+            return False
+        return True
+
+    def _resolve(self, letter: DeadLetter) -> None:
+        item = self._handler.admit(letter.record, again=True)
+        with reading(self._engine) as connection:
+            work = self._handler.prepare([] if item is None else [item], connection)
+        with writing(self._engine) as connection:
+            work.write(connection)
+            if not deadletter.move(connection, letter, LetterState.RESOLVED):
+                raise _Changed
+            self._fence(connection, letter)
+        work.committed()
+
+    def _fence(self, connection: Connection, letter: DeadLetter) -> None:
+        partition = (letter.record.topic, letter.record.partition)
+        self._leases.advance(connection, self.lease, {partition: self.lease.positions[partition]})
+
+    # ---------------------------------------------------------------- floods
+
+    def _check_flood(self, failures: Sequence[Failure]) -> None:
+        """Refuse the batch when it parks too many: a bad deploy must not park a million records."""
+        now, options = time.monotonic(), self._options
+        while self._parked_at and self._parked_at[0] < now - options.parked_window:
+            self._parked_at.popleft()
+        parked = [failure for failure in failures if failure.error is not None]
+        if parked and len(self._parked_at) + len(parked) > options.parked_limit:
+            raise self._flood(
+                f"more than {options.parked_limit} records failed within {options.parked_window:g} s", parked[-1].error
+            )
+        blocked = sum(failure.error is None for failure in failures)
+        if blocked and self._blocked + blocked > options.blocked_limit:
+            raise self._flood(f"more than {options.blocked_limit} records wait behind dead letters", None)
+
+    def _flood(self, why: str, last: BaseException | None) -> TooManyFailures:
+        self._parked_at.clear()
+        name = self._pipeline.name
+        return TooManyFailures(
+            f"pipeline {name} paused",
+            why + (f"; the last one: {last}" if last else ""),
+            f"see headwater dlq list --pipeline {name}, mend the cause, then headwater dlq retry --pipeline {name}",
+        )
+
+    def _remember(self, failures: Sequence[Failure]) -> None:
+        now = time.monotonic()
+        for failure in failures:
+            self._held.update(failure.keys)
+            if failure.error is None:
+                self._blocked += 1
+            else:
+                self._parked_at.append(now)
+
+
+class _Changed(Exception):
+    """The dead letter was changed by an operator while it was tried."""
+
+
+def _positions(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    return {(record.topic, record.partition): record.offset + 1 for record in records}

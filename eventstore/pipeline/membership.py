@@ -1,0 +1,44 @@
+"""Which workers live, so that they share the partitions of a pipeline fairly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from eventstore.pipeline.lease import database_clock
+from eventstore.sql import schema
+from eventstore.sql.engine import is_sqlite, reading, writing
+
+
+class Membership:
+    """One worker's row in ``hw_worker``. ``seconds``: how long it counts as alive after its last beat."""
+
+    def __init__(self, engine: Engine, worker: str, pipelines: Sequence[str], seconds: float) -> None:
+        self._engine, self.worker, self._seconds = engine, worker, seconds
+        self._pipelines = orjson.dumps(sorted(pipelines)).decode()
+        self._now = database_clock(engine)
+
+    def beat(self) -> None:
+        """Say that this worker lives, and forget those that are long gone."""
+        dialect = sqlite if is_sqlite(self._engine) else postgresql
+        row = {"worker": self.worker, "seen_until": self._now + self._seconds, "pipelines": self._pipelines}
+        upsert = dialect.insert(schema.worker).values(row)
+        upsert = upsert.on_conflict_do_update(index_elements=["worker"], set_={"seen_until": row["seen_until"]})
+        with writing(self._engine) as connection:
+            connection.execute(upsert)
+            connection.execute(delete(schema.worker).where(schema.worker.c.seen_until < self._now - 3600))
+
+    def alive(self, pipeline: str) -> int:
+        """How many workers run ``pipeline``, this one included."""
+        query = select(schema.worker.c.worker, schema.worker.c.pipelines)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.where(schema.worker.c.seen_until > self._now)).all()
+        others = sum(pipeline in orjson.loads(row.pipelines) for row in rows if row.worker != self.worker)
+        return others + 1
+
+    def leave(self) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(delete(schema.worker).where(schema.worker.c.worker == self.worker))

@@ -1,0 +1,282 @@
+"""One pipeline on one worker: takes its lease, reads, handles, and says how it stands."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, select, update
+
+from eventstore.errors import PipelineError, StaleProjection, TooManyFailures
+from eventstore.model.record import Record, TopicPartition
+from eventstore.pipeline.batch import Batches
+from eventstore.pipeline.lease import Lease, Leases
+from eventstore.pipeline.membership import Membership
+from eventstore.pipeline.options import OnProgress, Pipeline
+from eventstore.pipeline.progress import progress_of
+from eventstore.pipeline.states import PipelineState
+from eventstore.sql import schema
+from eventstore.sql.engine import is_sqlite, reading, writing
+from eventstore.sql.wakeup import Wakeup
+
+LOOK_SECONDS = 1.0
+"""How often an idle pipeline looks for itself, should every wake-up be lost."""
+STATISTICS_SECONDS = 1.0
+REST_SECONDS = 0.005
+
+
+class _Row(NamedTuple):
+    state: PipelineState
+    reason: str
+    fingerprint: str
+    revision: int
+
+
+class Runner:
+    """Runs ``pipeline`` as ``worker``, one step at a time. Not to be shared between threads.
+
+    ``force``: take leases of others; only where it is known that they ended.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        wakeup: Wakeup,
+        pipeline: Pipeline,
+        membership: Membership,
+        *,
+        on_progress: OnProgress | None = None,
+        force: bool = False,
+    ) -> None:
+        self.pipeline = pipeline
+        self._engine, self._wakeup, self._membership, self._force = engine, wakeup, membership, force
+        self._on_progress, self._progress = on_progress, progress_of(engine)
+        seconds = pipeline.options.lease_seconds
+        self._leases = Leases(engine, pipeline.name, pipeline.generation, membership.worker, seconds)
+        self._batches = Batches(engine, pipeline, self._leases)
+        self._leased = False
+        self._readable: list[TopicPartition] = []
+        self._revision = -1
+        self._renew_at = 0.0
+        self._woken = wakeup.count
+        self._statistics = _Statistics()
+
+    @property
+    def leased(self) -> bool:
+        return self._leased
+
+    def step(self) -> int:
+        """Handle one batch; how many records it had, 0 when there is nothing to do or others hold the lease.
+
+        Raises what passes (try again later) and what stops the pipeline; before anything else is done after
+        an error, :meth:`drop` must be called.
+        """
+        self._woken = self._wakeup.count
+        if not self._leased and not self._take():
+            return 0
+        self._look()
+        self._keep()
+        records = self._read()
+        if records:
+            self._batches.handle(records)
+            self._tell(len(records))
+        self._note(len(records))
+        return len(records)
+
+    def wait(self, timeout: float = LOOK_SECONDS) -> None:
+        """Return when there may be something to do, at the latest after ``timeout`` seconds."""
+        self._wakeup.wait(self._woken, min(timeout, LOOK_SECONDS))
+
+    def rest(self) -> None:
+        """Let other writers of the file have their turn. A catch-up without it starves them."""
+        if is_sqlite(self._engine):
+            time.sleep(min(self._batches.writing_seconds, REST_SECONDS))
+
+    def drop(self) -> None:
+        """Forget the lease after an error: what is stored counts, and is read when it is taken again."""
+        self._leased = False
+
+    def release(self, state: PipelineState = PipelineState.STOPPED, reason: str = "") -> None:
+        """Give the lease back, so that nobody waits for its end."""
+        if self._leased:
+            self._note(0, at_once=True)
+            self._say(state, reason)
+            self._leases.release()
+            self._leased = False
+
+    def halt(self, error: PipelineError) -> None:
+        """Say that the pipeline stands still and why, and give the lease back."""
+        paused = isinstance(error, TooManyFailures)
+        self._say(PipelineState.PAUSED if paused else PipelineState.HALTED, str(error))
+        self._leases.release()
+        self._leased = False
+
+    def retrying(self, error: Exception) -> None:
+        """Say that it waits for something to come back; the lease is kept if it can be."""
+        self._say(PipelineState.RETRYING, str(error))
+
+    def lag(self) -> int:
+        """How many records are not handled yet, of the partitions of its source; whoever holds them."""
+        source = self.pipeline.source
+        if source is None:
+            return 0
+        ends = source.ends()
+        cp = schema.checkpoint.c
+        query = select(cp.topic, cp.partition, cp.position).where(
+            cp.pipeline == self.pipeline.name, cp.generation == self.pipeline.generation
+        )
+        with reading(self._engine) as connection:
+            at = {(row.topic, row.partition): row.position for row in connection.execute(query)}
+        return sum(max(0, end - at.get(partition, 0)) for partition, end in ends.items())
+
+    # ---------------------------------------------------------------- lease
+
+    def _take(self) -> bool:
+        handler = self.pipeline.handler
+        partitions = self._partitions()
+        limit = self._share(len(partitions)) if handler.shared else None
+        lease = self._leases.take(partitions, whole=not handler.shared, limit=limit, force=self._force)
+        if lease is None:
+            return False
+        row = self._row()
+        self._leased = True
+        if row.state is PipelineState.PAUSED:
+            raise TooManyFailures(*_parts(row.reason))
+        self._check_fingerprint(row, lease)
+        self._start(lease)
+        self._say(PipelineState.RUNNING, "")
+        return True
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [] if self.pipeline.source is None else list(self.pipeline.source.partitions())
+
+    def _share(self, partitions: int) -> int:
+        return -(-partitions // self._membership.alive(self.pipeline.name))
+
+    def _start(self, lease: Lease) -> None:
+        self._batches.start(lease)
+        self._revision = -1
+        self._readable = [partition for partition in self._partitions() if partition in lease.positions]
+        self._renew_at = time.monotonic() + self._leases.seconds / 3
+
+    def _check_fingerprint(self, row: _Row, lease: Lease) -> None:
+        """Rows folded by other logic are not mixed with new ones."""
+        wanted = self.pipeline.handler.fingerprint
+        if row.fingerprint == wanted:
+            return
+        if row.fingerprint and any(lease.positions.values()):
+            name = self.pipeline.name
+            raise StaleProjection(
+                f"{name} was folded by other logic than this",
+                "its handlers, what they use, or its columns changed since",
+                f"headwater projection rebuild {name}",
+            )
+        pl = schema.pipeline.c
+        with writing(self._engine) as connection:
+            connection.execute(update(schema.pipeline).where(self._mine()).values({pl.fingerprint: wanted}))
+
+    def _keep(self) -> None:
+        """Renew the lease now and then, and share partitions with workers that came or went."""
+        if time.monotonic() < self._renew_at:
+            return
+        self._leases.renew(self._batches.lease)
+        self._renew_at = time.monotonic() + self._leases.seconds / 3
+        if self.pipeline.handler.shared:
+            self._balance()
+
+    def _balance(self) -> None:
+        partitions = self._partitions()
+        fair, held = self._share(len(partitions)), self._batches.lease.positions
+        if len(held) == fair:
+            return
+        lease = self._leases.take(partitions, whole=False, limit=fair)
+        if lease is None:
+            raise self._leases.lost()
+        if lease.positions.keys() == held.keys():
+            self._batches.lease = lease
+        else:
+            self._start(lease)
+
+    # ---------------------------------------------------------------- work
+
+    def _look(self) -> None:
+        """See what an operator did since the last step."""
+        row = self._row()
+        if row.state is PipelineState.PAUSED:
+            raise TooManyFailures(*_parts(row.reason))
+        if row.state is not PipelineState.RUNNING:
+            self._say(PipelineState.RUNNING, "")
+        if row.revision != self._revision:
+            resolved = self._batches.work_off()
+            self._revision = row.revision
+            if resolved:
+                self._tell(resolved)
+
+    def _read(self) -> list[Record]:
+        source, positions = self.pipeline.source, self._batches.lease.positions
+        if source is None or not self._readable:
+            return []
+        return source.read({p: positions[p] for p in self._readable}, self.pipeline.options.batch)
+
+    def _tell(self, handled: int) -> None:
+        self._progress.notify()
+        if self._on_progress is not None:
+            self._on_progress(self.pipeline.name, handled, dict(self._batches.lease.positions))
+
+    # ---------------------------------------------------------------- what others see
+
+    def _row(self) -> _Row:
+        pl = schema.pipeline.c
+        query = select(pl.state, pl.reason, pl.fingerprint, pl.revision).where(self._mine())
+        with reading(self._engine) as connection:
+            state, reason, fingerprint, revision = connection.execute(query).one()
+        return _Row(PipelineState(state), reason, fingerprint, revision)
+
+    def _say(self, state: PipelineState, reason: str) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(schema.pipeline)
+                .where(self._mine())
+                .values(state=state.value, reason=reason, updated_at=time.time())
+            )
+        self._progress.notify()
+
+    def _note(self, handled: int, *, at_once: bool = False) -> None:
+        rate = self._statistics.add(handled, at_once=at_once)
+        if rate is None:
+            return
+        pl = schema.pipeline.c
+        values = {"handled": pl.handled + self._statistics.take(), "rate": rate, "updated_at": time.time()}
+        with writing(self._engine) as connection:
+            connection.execute(update(schema.pipeline).where(self._mine()).values(values))
+
+    def _mine(self) -> ColumnElement[bool]:
+        pl = schema.pipeline.c
+        return (pl.pipeline == self.pipeline.name) & (pl.generation == self.pipeline.generation)
+
+
+class _Statistics:
+    """Counts records, to be written now and then instead of with every batch."""
+
+    def __init__(self) -> None:
+        self._handled = 0
+        self._since = time.monotonic()
+
+    def add(self, handled: int, *, at_once: bool = False) -> float | None:
+        """Count; the rate in records/s when it is time to write it and there is something to write."""
+        self._handled += handled
+        elapsed = time.monotonic() - self._since
+        if not self._handled or (elapsed < STATISTICS_SECONDS and not at_once):
+            return None
+        return self._handled / max(elapsed, 1e-6)
+
+    def take(self) -> int:
+        handled, self._handled, self._since = self._handled, 0, time.monotonic()
+        return handled
+
+
+def _parts(reason: str) -> tuple[str, str, str]:
+    """What, why and fix of an error that was stored as text."""
+    lines = [line.strip() for line in reason.splitlines()] + ["", "", ""]
+    what = lines[0].partition("] ")[2] or lines[0]
+    return what, lines[1].removeprefix("why: "), lines[2].removeprefix("fix: ")
