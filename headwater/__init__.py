@@ -1,1 +1,142 @@
-"""."""
+"""headwater: event sourcing and change data capture, from one import.
+
+::
+
+    from headwater import Aggregate, App, Command, Event, Projection, ReadModel, applies, handles
+
+    app = App("shop", Order, summary)
+    receipt = app.execute(PayOrder(order_id="o-1"), wait=summary)
+    row = app.get(summary, "o-1")
+
+Names are loaded when first used, so that a program pays for what it needs only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cdc import Change, Created, Deleted, Ingest, Origin, Rekeyed, Updated
+    from eventstore.errors import (
+        AlreadyRunning,
+        CommandError,
+        CommandIdReused,
+        DeclarationError,
+        HandlingError,
+        HeadwaterError,
+        IncompleteRow,
+        LeaseLost,
+        NoSuchStream,
+        NotFound,
+        NotStorable,
+        Parked,
+        PipelineError,
+        PositionOutsideLog,
+        Refused,
+        Rejected,
+        SettingError,
+        SourceReset,
+        StaleProjection,
+        StreamExists,
+        TooManyFailures,
+        Unavailable,
+        Undecodable,
+        UnknownTable,
+        VersionConflict,
+        WaitError,
+        WaitTimeout,
+    )
+    from eventstore.model.aggregate import Aggregate, applies, handles
+    from eventstore.model.log import ANY, EXISTS, NO_STREAM
+    from eventstore.model.message import Command, Event, Meta, upcasts
+    from eventstore.model.record import Position
+    from eventstore.model.request import Receipt
+    from headwater.app import App
+    from headwater.settings import Settings
+    from projections import DELETE, Delete, Projection, ReadModel, SqlProjection
+
+__all__ = [
+    "ANY",
+    "Aggregate",
+    "AlreadyRunning",
+    "App",
+    "Change",
+    "Command",
+    "CommandError",
+    "CommandIdReused",
+    "Created",
+    "DELETE",
+    "DeclarationError",
+    "Delete",
+    "Deleted",
+    "EXISTS",
+    "Event",
+    "HandlingError",
+    "HeadwaterError",
+    "IncompleteRow",
+    "Ingest",
+    "LeaseLost",
+    "Meta",
+    "NO_STREAM",
+    "NoSuchStream",
+    "NotFound",
+    "NotStorable",
+    "Origin",
+    "Parked",
+    "PipelineError",
+    "Position",
+    "PositionOutsideLog",
+    "Projection",
+    "ReadModel",
+    "Receipt",
+    "Refused",
+    "Rejected",
+    "Rekeyed",
+    "SettingError",
+    "Settings",
+    "SourceReset",
+    "SqlProjection",
+    "StaleProjection",
+    "StreamExists",
+    "TooManyFailures",
+    "Unavailable",
+    "Undecodable",
+    "UnknownTable",
+    "Updated",
+    "VersionConflict",
+    "WaitError",
+    "WaitTimeout",
+    "applies",
+    "handles",
+    "upcasts",
+]
+
+_HOMES = {
+    "cdc": ("Change", "Created", "Deleted", "Ingest", "Origin", "Rekeyed", "Updated"),
+    "eventstore.model.aggregate": ("Aggregate", "applies", "handles"),
+    "eventstore.model.request": ("Receipt",),
+    "eventstore.model.log": ("ANY", "EXISTS", "NO_STREAM"),
+    "eventstore.model.message": ("Command", "Event", "Meta", "upcasts"),
+    "eventstore.model.record": ("Position",),
+    "headwater.app": ("App",),
+    "headwater.settings": ("Settings",),
+    "projections": ("DELETE", "Delete", "Projection", "ReadModel", "SqlProjection"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'headwater' has no attribute {name!r}")
+    from importlib import import_module
+
+    from headwater import shadow
+
+    shadow.check_all()
+    found = getattr(import_module(_HOME.get(name, "eventstore.errors")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
