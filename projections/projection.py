@@ -1,0 +1,185 @@
+"""Projections: which event changes which rows of a read model, and how.
+
+::
+
+    summary = Projection("order-summary", into=OrderSummary)
+
+    @summary.on(OrderPlaced)                        # the row whose key is the stream's: event.meta.key
+    def placed(row: OrderSummary, event: OrderPlaced) -> None:
+        row.status, row.total = "placed", event.total
+
+    @summary.on(OrderCancelled)
+    def cancelled(row: OrderSummary, event: OrderCancelled) -> Delete:
+        return DELETE
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
+
+from sqlalchemy import JSON
+from sqlalchemy.orm import InstrumentedAttribute
+
+from eventstore.errors import DeclarationError
+from eventstore.model.message import Event, check_upcasters
+from projections.model import Delete
+from projections.shape import Shape
+
+R = TypeVar("R")
+E = TypeVar("E", bound=Event)
+K = TypeVar("K")
+L = TypeVar("L")
+RowHandler: TypeAlias = Callable[[R, E], Delete | None]
+LookupHandler: TypeAlias = Callable[[R, E, L | None], Delete | None]
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class Lookup(NamedTuple):
+    """A row of another read model that a handler is given: its shape, and its key in the event."""
+
+    shape: Shape
+    key: Callable[[Any], object]
+
+
+class Where(NamedTuple):
+    """The column that chooses the rows, and the value in the event that it must equal."""
+
+    column: str
+    value: Callable[[Any], object]
+
+
+class Rule(NamedTuple):
+    """What one event does: ``function`` folds it into the rows that ``key`` or ``where`` say.
+
+    Neither: the row whose key is the stream's.
+    """
+
+    event: type[Event]
+    function: Callable[..., Any]
+    key: Callable[[Any], object] | None = None
+    where: Where | None = None
+    lookup: Lookup | None = None
+
+
+class Projection(Generic[R]):
+    """The fold of events into rows of ``into``, a :class:`~projections.model.ReadModel`.
+
+    ``name`` is ``[a-z][a-z0-9-]*`` and names its pipeline. ``version`` is raised to have the rows folded anew
+    for a reason that its code does not show. Handlers may change nothing but their row, and depend on nothing
+    but their arguments: they run again in a rebuild, and whenever a batch is repeated.
+    """
+
+    def __init__(self, name: str, *, into: type[R], version: int = 1) -> None:
+        self.name, self.into, self.version = check_projection_name(name), into, version
+        self.shape = Shape(into)
+        self.rules: dict[type[Event], tuple[Rule, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"Projection({self.name!r}, into={self.into.__name__})"
+
+    @overload
+    def on(
+        self, event: type[E], *, key: Callable[[E], object] | None = None
+    ) -> Callable[[RowHandler[R, E]], RowHandler[R, E]]: ...
+    @overload
+    def on(
+        self, event: type[E], *, key: Callable[[E], object] | None = None, lookup: tuple[type[L], Callable[[E], object]]
+    ) -> Callable[[LookupHandler[R, E, L]], LookupHandler[R, E, L]]: ...
+    @overload
+    def on(
+        self, event: type[E], *, where: tuple[InstrumentedAttribute[K], Callable[[E], K]]
+    ) -> Callable[[RowHandler[R, E]], RowHandler[R, E]]: ...
+    @overload
+    def on(
+        self,
+        event: type[E],
+        *,
+        where: tuple[InstrumentedAttribute[K], Callable[[E], K]],
+        lookup: tuple[type[L], Callable[[E], object]],
+    ) -> Callable[[LookupHandler[R, E, L]], LookupHandler[R, E, L]]: ...
+    def on(self, event: Any, *, key: Any = None, where: Any = None, lookup: Any = None) -> Any:
+        """Declare what ``event``, of exactly this class, does to a row; the decorated function is kept as it is.
+
+        The function gets the stored row, or a fresh one with its key and defaults, and the event. It changes
+        the row and returns nothing, or returns ``DELETE``.
+
+        - ``key``: which row, from the event; a tuple is a primary key of several columns, a **list** is
+          several keys, whose rows all get the event. Default: the key of the event's stream.
+        - ``where=(Model.column, function)``: instead of ``key``, every row there is whose column equals the
+          function's value; none when that is None.
+        - ``lookup=(Other, function)``: the row of another read model with that key, or None, comes as third
+          argument, to be read only. It is as committed when the batch is folded: a rebuild finds it as it
+          is by then, so what is taken from it must not matter in time, or be mended by an event of its own.
+
+        An event may have several handlers when they choose rows differently; they run as declared.
+        """
+
+        def register(function: Any) -> Any:
+            self._add(Rule(event, function, key, self._where(where), self._lookup(lookup)))
+            return function
+
+        return register
+
+    @property
+    def by_stream(self) -> bool:
+        """Whether every row is changed by the one key of a stream only."""
+        return all(rule.key is None and rule.where is None for rules in self.rules.values() for rule in rules)
+
+    def _add(self, rule: Rule) -> None:
+        if not (isinstance(rule.event, type) and issubclass(rule.event, Event)):
+            raise DeclarationError(f"{self!r} cannot fold {rule.event!r}", "it is no class of events")
+        check_upcasters(rule.event)
+        if rule.key is not None and rule.where is not None:
+            raise DeclarationError(
+                f"{self!r} has both key= and where= for {rule.event.__name__}", "each says which rows", "choose one"
+            )
+        if rule.key is None and rule.where is None and self.shape.width > 1:
+            raise DeclarationError(
+                f"{self!r} needs key= for {rule.event.__name__}",
+                f"a stream has one key, and the primary key is {', '.join(self.shape.names[: self.shape.width])}",
+                "say key=lambda event: (…, …)",
+            )
+        others = self.rules.get(rule.event, ())
+        if any(other.key is rule.key and other.where == rule.where for other in others):
+            raise DeclarationError(
+                f"{self!r} folds {rule.event.__name__} twice",
+                f"{others[0].function.__name__} and {rule.function.__name__} choose the same row",
+                "make one handler of them",
+            )
+        self.rules[rule.event] = (*others, rule)
+
+    def _where(self, where: Any) -> Where | None:
+        if where is None:
+            return None
+        attribute, value = where
+        name = getattr(attribute, "key", None)
+        if getattr(attribute, "class_", None) is not self.into or name not in self.shape.names:
+            raise DeclarationError(f"{self!r} cannot choose rows by {attribute}", f"it is no column of {self.into}")
+        if isinstance(self.shape.columns[self.shape.names.index(name)].type, JSON):
+            raise DeclarationError(f"{self!r} cannot choose rows by {attribute}", "a JSON column has no equality")
+        return Where(name, value)
+
+    def _lookup(self, lookup: Any) -> Lookup | None:
+        if lookup is None:
+            return None
+        model, key = lookup
+        if model is self.into:
+            raise DeclarationError(
+                f"{self!r} looks up its own rows",
+                "a lookup shows what is committed, and rows change within a batch",
+                "choose the rows by key= or where=",
+            )
+        return Lookup(Shape(model), key)
+
+
+def check_projection_name(name: str) -> str:
+    """A projection is called ``[a-z][a-z0-9-]*``: it names a pipeline, on the command line too."""
+    if not _NAME.fullmatch(name):
+        raise DeclarationError(
+            f"{name!r} is not a name for a projection",
+            "it is [a-z][a-z0-9-]*",
+            "use lower-case letters, digits and '-'",
+        )
+    return name
