@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import uuid4
+from os import urandom
 
 from pydantic_core import PydanticSerializationError
 
@@ -15,6 +15,7 @@ from eventstore.model.message import Command, Event, Meta
 from eventstore.model.record import Position
 
 MAX_TEXT_LENGTH = 500
+_TEXTS = ("id", "correlation_id", "causation_id", "tenant", "user", "traceparent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,10 @@ def request(
             f"add one to {aggregate.__name__}, or send the command to the aggregate that has it",
         )
     stream = target(aggregate, command)
-    given = {"id": id, "correlation_id": correlation_id, "causation_id": causation_id}
-    for name, text in {**given, "tenant": tenant, "user": user, "traceparent": traceparent}.items():
+    for name, text in zip(_TEXTS, (id, correlation_id, causation_id, tenant, user, traceparent), strict=True):
         if text is not None:
             _check_text(command, name, text)
-    known_as = id or str(uuid4())
+    known_as = id or urandom(16).hex()
     meta = Meta(
         stream=stream,
         version=0,

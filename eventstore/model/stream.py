@@ -53,6 +53,7 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=65536)
 def split_stream(stream: str) -> tuple[str, str]:
     """``"order-o-1"`` → ``("order", "o-1")``: split at the first ``-``."""
     category, dash, key = stream.partition("-")

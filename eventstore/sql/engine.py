@@ -22,6 +22,7 @@ CONNECT_SECONDS = 5
 # A client that froze inside a transaction would block its partitions for ever.
 POSTGRES_OPTIONS = {
     "TimeZone": "UTC",
+    "default_transaction_isolation": r"read\ committed",
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "10s",
     "application_name": "headwater",
@@ -33,7 +34,7 @@ POSTGRES_TCP = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-_WRITE = "headwater_write"
+_BEGIN = "headwater_begin"
 
 
 def connect(url: str | URL, **options: Any) -> Engine:
@@ -85,9 +86,9 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
         connection.execute("PRAGMA cache_size = -65536")
 
     @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get(_WRITE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    def on_begin(connection: Connection) -> None:
+        if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+            connection.exec_driver_sql(begin)
 
     return engine
 
@@ -123,7 +124,7 @@ def table_name(on: Engine | Connection, name: str) -> str:
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back on an error. SQLite: ``BEGIN IMMEDIATE``."""
     with engine.connect() as connection:
-        connection = connection.execution_options(**{_WRITE: True})
+        connection = connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         with connection.begin():
             yield connection
 
@@ -132,7 +133,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection whose every statement is a transaction of its own, so that none stays open."""
     with engine.connect() as connection:
-        yield connection if is_sqlite(engine) else connection.execution_options(isolation_level="AUTOCOMMIT")
+        alone = {_BEGIN: ""} if is_sqlite(engine) else {"isolation_level": "AUTOCOMMIT"}
+        yield connection.execution_options(**alone)
 
 
 def create_schema(connection: Connection) -> None:
@@ -178,6 +180,11 @@ def is_transient(error: BaseException) -> bool:
         return str(state).startswith(_TRANSIENT_STATES)
     # psycopg reports a lost or refused connection as an OperationalError without a state.
     return type(error).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError"
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Whether a driver said that a row with this key is there already."""
+    return isinstance(error, sqlite3.IntegrityError) or getattr(error, "sqlstate", None) == "23505"
 
 
 def describe(engine: Engine) -> str:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from eventstore.errors import DeclarationError, HeadwaterError, NotFound
 from eventstore.model.log import Append, Appended, Outcome, StreamInfo
 from eventstore.model.record import Record, TopicPartition
 from eventstore.model.stream import partition_of, split_stream, topic_name
 from eventstore.sql import schema
-from eventstore.sql.engine import available, is_sqlite, is_transient, reading, unavailable, writing
+from eventstore.sql.engine import (
+    available,
+    is_sqlite,
+    is_transient,
+    is_unique_violation,
+    reading,
+    unavailable,
+    writing,
+)
 from eventstore.sql.plan import Known, Plan, first_outcome, plan, wanted_ids
 from eventstore.sql.postgres import PostgresAppender
 from eventstore.sql.rows import as_time, select_records, to_record
@@ -100,23 +108,16 @@ class SqlEventLog:
                 "what others committed while it waited for its lock would stay unseen",
                 "use READ COMMITTED",
             )
-        made = self._steps(connection.connection.driver_connection, appends, own=False)
+        made = self._steps(connection.connection.driver_connection, appends, own=False, sent={})
         self.wakeup.after(connection)
         return made.outcomes
 
     def _append_durably(self, appends: Sequence[Append]) -> list[Outcome]:
-        """In a transaction of its own. After a lost answer it is sent again: known ids give the first outcome."""
+        """In a transaction of its own. After a lost answer it is sent again: known ids tell what became of it."""
+        sent: dict[int, int] = {}
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             try:
-                with self._raw() as raw:
-                    try:
-                        made = self._steps(raw, appends, own=True)
-                    except Exception as error:
-                        if not _is_integrity_error(error) or len(appends) == 1:
-                            raise
-                        made = None
-                if made is None:
-                    return [outcome for append in appends for outcome in self._append_durably([append])]
+                outcomes = self._attempt(appends, sent)
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -124,21 +125,51 @@ class SqlEventLog:
                     raise unavailable(self.engine, error) from error
                 time.sleep(RETRY_SECONDS * attempt)
             else:
-                if made.rows:
+                if any(isinstance(outcome, Appended) and not outcome.repeated for outcome in outcomes):
                     self.wakeup.notify()
-                return made.outcomes
+                return outcomes
         raise AssertionError("unreachable")
 
-    def _steps(self, raw: Any, appends: Sequence[Append], *, own: bool) -> Plan:
+    def _attempt(self, appends: Sequence[Append], sent: dict[int, int]) -> list[Outcome]:
+        """``sent``: the first version of every append that a former attempt may have committed."""
+        try:
+            if len(appends) == 1 and not sent and (made := self._append_one(appends[0], sent)) is not None:
+                return [made]
+            with self._raw() as raw:
+                outcomes = self._steps(raw, appends, own=True, sent=sent).outcomes
+        except Exception as error:
+            if not is_unique_violation(error) or len(appends) == 1:
+                raise
+            return [outcome for append in appends for outcome in self._append_durably([append])]
+        return [_own(outcome, sent.get(n)) for n, outcome in enumerate(outcomes)]
+
+    def _append_one(self, append: Append, sent: dict[int, int]) -> Appended | None:
+        """PostgreSQL's short way for a lone append; None: it has to go the long one."""
+        if isinstance(self._appender, SqliteAppender):
+            return None
+        place = self._place(append.stream)
+        try:
+            with self._raw() as raw:
+                return self._appender.append_one(raw, place, append)
+        except Exception as error:
+            if is_unique_violation(error):
+                return None
+            if isinstance(append.expected, int):
+                sent[0] = append.expected + 1
+            raise
+
+    def _steps(self, raw: Any, appends: Sequence[Append], *, own: bool, sent: dict[int, int]) -> Plan:
         """The protocol: lock the heads, read, decide, write, commit."""
         appender = self._appender
-        partitions = sorted({self._place(append.stream) for append in appends})
-        streams = sorted({(self._place(append.stream)[0], append.stream) for append in appends})
+        places = {append.stream: self._place(append.stream) for append in appends}
+        partitions = sorted(set(places.values()))
+        streams = sorted((place[0], stream) for stream, place in places.items())
         if own:
             appender.begin(raw)
-        heads, versions, known = appender.read(raw, partitions, streams, wanted_ids(appends, self._place))
-        made = plan(appends, self._place, heads, versions, known)
+        heads, versions, known = appender.read(raw, partitions, streams, wanted_ids(appends, places))
+        made = plan(appends, places, heads, versions, known)
         if made.rows:
+            sent |= {n: o.first for n, o in enumerate(made.outcomes) if isinstance(o, Appended) and not o.repeated}
             appender.write(raw, made.rows, made.heads, raw.commit if own else None)
         elif own:
             raw.rollback()
@@ -225,6 +256,8 @@ class SqlEventLog:
         return SqlSource(self.engine, self.app, sorted({topic_name(self.app, c) for c in categories}), self.wakeup)
 
 
-def _is_integrity_error(error: BaseException) -> bool:
-    """A unique constraint was violated, said by a driver or by SQLAlchemy."""
-    return isinstance(error, IntegrityError) or type(error).__name__ in ("IntegrityError", "UniqueViolation")
+def _own(outcome: Outcome, sent: int | None) -> Outcome:
+    """What is known because a former attempt of this very call stored it is no repetition."""
+    if isinstance(outcome, Appended) and outcome.repeated and outcome.first == sent:
+        return replace(outcome, repeated=False)
+    return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -44,21 +44,21 @@ class Plan:
 
 def plan(
     appends: Sequence[Append],
-    place: Callable[[str], TopicPartition],
+    places: Mapping[str, TopicPartition],
     heads: Mapping[TopicPartition, int],
     versions: Mapping[tuple[str, str], int],
     known: Mapping[tuple[str, str], Known],
 ) -> Plan:
     """Decide ``appends`` one after the other against what is stored.
 
-    ``heads``: next offsets; ``versions``: ``(topic, stream)`` → version, absent: 0; ``known``:
-    ``(topic, event id)`` → what is stored.
+    ``places``: where each stream lives; ``heads``: next offsets; ``versions``: ``(topic, stream)`` → version,
+    absent: 0; ``known``: ``(topic, event id)`` → what is stored.
     """
     made = Plan()
     next_offset, version_of, ids = dict(heads), dict(versions), dict(known)
     refused: set[str] = set()
     for append in appends:
-        partition = place(append.stream)
+        partition = places[append.stream]
         topic = partition[0]
         stored = [ids.get((topic, event.id)) for event in append.events]
         if any(stored):
@@ -118,5 +118,5 @@ def _reused(append: Append, why: str) -> CommandIdReused:
     )
 
 
-def wanted_ids(appends: Iterable[Append], place: Callable[[str], TopicPartition]) -> list[tuple[str, str]]:
-    return [(place(append.stream)[0], event.id) for append in appends for event in append.events]
+def wanted_ids(appends: Iterable[Append], places: Mapping[str, TopicPartition]) -> list[tuple[str, str]]:
+    return [(places[append.stream][0], event.id) for append in appends for event in append.events]

@@ -58,10 +58,8 @@ class SqliteAppender:
             text = shared.get(id(append))
             if text is None:
                 text = shared[id(append)] = (time_text(append.at), orjson.dumps(append.headers).decode())
-            values.append(
-                (topic, partition, offset, append.stream, version, event.id, event.type, event.schema)
-                + (text[0], event.data.decode(), text[1], len(append.events), append.digest)
-            )
+            where = (topic, partition, offset, append.stream, version, event.id, event.type, event.schema)
+            values.append((*where, text[0], event.data.decode(), text[1], len(append.events), append.digest))
         connection.executemany(_INSERT, values)
         connection.executemany(_ADVANCE, [(next, *partition) for partition, next in heads.items()])
         if commit is not None:

@@ -6,18 +6,20 @@ change counter. All of it is a hint: readers look by themselves now and then, so
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine
 
 from eventstore.sql.engine import is_sqlite
 
 CHANNEL = "headwater"
 SQLITE_LOOK_SECONDS = 0.005
+TELL_SECONDS = 0.005
+CLOSE_SECONDS = 2.0
 RECONNECT_SECONDS = 1.0
 
 
@@ -44,26 +46,12 @@ class Wakeup:
             return  # other processes see the file change
         self._told.set()
         if self._teller is None:
-            with self._start:
-                if self._teller is None:
-                    self._teller = self._thread(self._tell, "headwater-notify")
+            self._start_telling()
 
     def after(self, connection: Connection) -> None:
-        """Notify once the transaction of ``connection`` is committed."""
-        waiting: set[int] = self._engine.__dict__.setdefault("_headwater_waiting", set())
-        if id(connection) in waiting:
-            return
-        waiting.add(id(connection))
-
-        def committed(_: Connection) -> None:
-            waiting.discard(id(connection))
-            self.notify()
-
-        def rolled_back(_: Connection) -> None:
-            waiting.discard(id(connection))
-
-        event.listen(connection, "commit", committed, once=True)
-        event.listen(connection, "rollback", rolled_back, once=True)
+        """Have everybody notified once the transaction of ``connection`` is committed."""
+        if not is_sqlite(self._engine):
+            connection.exec_driver_sql(f"NOTIFY {CHANNEL}")  # sent by the server at the commit, and only then
 
     def wait(self, seen: int, timeout: float) -> None:
         """Return when ``count`` is not ``seen`` any more, at the latest after ``timeout`` seconds."""
@@ -76,18 +64,26 @@ class Wakeup:
             self._changed.wait_for(lambda: self.count != seen or self._closed.is_set(), timeout)
 
     def close(self) -> None:
-        """Send what is still to be told, and end the threads."""
+        """Send what is still to be told, and end the threads; one that hangs on a dead server is left behind."""
         self._closed.set()
-        self._told.set()
         self._bump()
+        if self._listener is not None and not is_sqlite(self._engine):
+            self._start_telling()  # its last word ends the listener's waiting too
+        self._told.set()
+        deadline = time.monotonic() + CLOSE_SECONDS
         for thread in (self._teller, self._listener):
             if thread is not None:
-                thread.join(timeout=2)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _bump(self) -> None:
         with self._changed:
             self.count += 1
             self._changed.notify_all()
+
+    def _start_telling(self) -> None:
+        with self._start:
+            if self._teller is None:
+                self._teller = self._thread(self._tell, "headwater-notify")
 
     def _thread(self, run: Any, name: str) -> threading.Thread:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -97,13 +93,35 @@ class Wakeup:
     def _tell(self) -> None:
         """Send NOTIFY, many commits in one: inside the appends it would serialise their commits."""
         while True:
+            try:
+                with self._connection_of_its_own() as raw:
+                    raw.execute("SET synchronous_commit = off")  # or each would wait for the disk, for a hint
+                    self._tell_on(raw)
+                    return
+            except Exception:
+                if self._closed.wait(RECONNECT_SECONDS):
+                    return
+
+    def _tell_on(self, raw: Any) -> None:
+        while True:
             self._told.wait()
             self._told.clear()
-            with contextlib.suppress(Exception), self._engine.connect() as connection:
-                alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-                alone.exec_driver_sql(f"NOTIFY {CHANNEL}")
-            if self._closed.is_set():
+            raw.execute(f"NOTIFY {CHANNEL}")
+            if self._closed.wait(TELL_SECONDS):
+                raw.execute(f"NOTIFY {CHANNEL}")
                 return
+
+    @contextmanager
+    def _connection_of_its_own(self) -> Iterator[Any]:
+        """A driver connection that no pool hands out again, each statement a transaction of its own."""
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        try:
+            raw: Any = pooled.driver_connection
+            raw.autocommit = True
+            yield raw
+        finally:
+            pooled.close()
 
     def _listen(self) -> None:
         while not self._closed.is_set():
@@ -113,18 +131,12 @@ class Wakeup:
                 self._closed.wait(RECONNECT_SECONDS)
 
     def _listen_on_a_connection(self) -> None:
-        pooled = self._engine.raw_connection()
-        try:
-            raw: Any = pooled.driver_connection
-            pooled.detach()
-            raw.autocommit = True
+        with self._connection_of_its_own() as raw:
             raw.execute(f"LISTEN {CHANNEL}")
             self._bump()  # what was committed before we listened
             while not self._closed.is_set():
                 for _ in raw.notifies(timeout=1.0, stop_after=1):
                     self._bump()
-        finally:
-            pooled.close()
 
     def _look_at_file(self) -> None:
         """``data_version`` changes when another connection commits. Source: SQLite, pragma data_version."""
@@ -138,8 +150,6 @@ class Wakeup:
                         if version is not None and now != version:
                             self._bump()
                         version = now
-                        time.sleep(SQLITE_LOOK_SECONDS)
-            except SQLAlchemyError:
-                self._closed.wait(RECONNECT_SECONDS)
+                        self._closed.wait(SQLITE_LOOK_SECONDS)
             except Exception:
                 self._closed.wait(RECONNECT_SECONDS)
