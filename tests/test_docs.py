@@ -56,7 +56,7 @@ def test_the_reference_of_errors_is_the_tree() -> None:
     assert sorted(rows) == sorted((k.code, k.__name__, _base(k)) for k in [*kinds, Shadowed])
 
 
-def _base(kind: type[BaseException]) -> str:
+def _base(kind: type[errors.HeadwaterError] | type[Shadowed]) -> str:
     return "" if kind is errors.HeadwaterError else kind.__bases__[0].__name__
 
 
