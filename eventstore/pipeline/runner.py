@@ -85,7 +85,11 @@ class Runner:
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Return when there may be something to do, at the latest after ``timeout`` seconds."""
-        self._wakeup.wait(self._woken, min(timeout, LOOK_SECONDS))
+        timeout = min(timeout, LOOK_SECONDS)
+        if self._leased and self._readable and self.pipeline.source is not None:
+            self.pipeline.source.wait(self._batches.lease.positions, timeout)
+        else:
+            self._wakeup.wait(self._woken, timeout)
 
     def rest(self) -> None:
         """Let other writers of the file have their turn. A catch-up without it starves them."""
@@ -207,6 +211,7 @@ class Runner:
         if row.state is not PipelineState.RUNNING:
             self._say(PipelineState.RUNNING, "")
         if row.revision != self._revision:
+            self._leases.renew(self._batches.lease)  # a rebuild took it away
             resolved = self._batches.work_off()
             self._revision = row.revision
             if resolved:

@@ -154,7 +154,8 @@ def _dead_letter_among(connection: Connection, wait: _Wait) -> Parked | None:
     for (topic, partition), end in wait.position.items():
         first = wait.first.get((topic, partition), end - 1)
         row = connection.execute(
-            select(letter.id, letter.state, letter.key, letter.error).where(
+            select(letter.id, letter.state, letter.key, letter.error)
+            .where(
                 letter.pipeline == wait.pipeline,
                 letter.generation == wait.generation,
                 letter.topic == topic,
@@ -162,6 +163,7 @@ def _dead_letter_among(connection: Connection, wait: _Wait) -> Parked | None:
                 letter.offset.between(first, end - 1),
                 letter.state.in_(OPEN),
             )
+            .order_by(letter.id)
         ).first()
         if row is not None:
             return Parked(

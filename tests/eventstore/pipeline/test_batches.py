@@ -1,0 +1,155 @@
+"""A batch and its positions are one transaction; what passes is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from eventstore.errors import PositionOutsideLog, StaleProjection, Unavailable
+from eventstore.pipeline import Pipeline, Worker, catch_up, rebuild
+from eventstore.sql import schema
+from eventstore.sql.engine import writing
+
+
+def test_a_batch_that_fails_while_writing_leaves_no_trace_but_its_dead_letter(bench: Any) -> None:
+    def refuse(connection: Any, rows: dict[str, list[int]]) -> None:
+        if any(2 in seen for seen in rows.values()):
+            raise RuntimeError("the table says no")
+
+    bench.handler.on_write = refuse
+    bench.append("a", 1, 2)
+    bench.append("b", 3)
+    bench.catch_up()
+    assert bench.seen() == {"a": [1], "b": [3]}
+    assert bench.states() == [(2, "parked")]
+
+
+def test_what_passes_is_tried_again_and_nothing_is_parked(bench: Any) -> None:
+    failures = [ConnectionError("the network is away"), TimeoutError("still")]
+
+    def fail_twice(numbers: list[int]) -> None:
+        if failures:
+            raise failures.pop()
+
+    bench.handler.on_prepare = fail_twice
+    bench.append("a", 1)
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
+        deadline = time.monotonic() + 10
+        while bench.seen() != {"a": [1]}:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert bench.letters.list() == []
+
+
+def test_catching_up_says_clearly_what_is_away(bench: Any) -> None:
+    def fail(numbers: list[int]) -> None:
+        raise ConnectionError("no route to the database")
+
+    bench.handler.on_prepare = fail
+    bench.append("a", 1)
+    with pytest.raises(Unavailable, match="no route"):
+        bench.catch_up()
+    assert bench.letters.list() == []
+
+
+def test_a_checkpoint_outside_the_log_stops_the_pipeline(bench: Any) -> None:
+    bench.append("a", 1)
+    bench.catch_up()
+    with writing(bench.engine) as connection:
+        connection.execute(update(schema.checkpoint).values(position=99))
+    with pytest.raises(PositionOutsideLog, match="99"):
+        bench.catch_up()
+
+
+def test_rows_folded_by_other_logic_are_not_mixed_with_new_ones(bench: Any) -> None:
+    bench.append("a", 1)
+    bench.catch_up()
+    bench.handler.fingerprint = "another"
+    bench.append("a", 2)
+    with pytest.raises(StaleProjection, match="projection rebuild tally"):
+        bench.catch_up()
+    assert bench.seen() == {"a": [1]}
+
+
+def test_a_rebuild_begins_from_nothing_and_comes_out_the_same(bench: Any) -> None:
+    bench.append("a", 1, 2)
+    bench.append("b", 3)
+    bench.handler.broken = {2}
+    bench.catch_up()
+    bench.handler.broken, bench.handler.fingerprint = set(), "mended"
+    rebuild(bench.engine, bench.wakeup, bench.pipeline())
+    assert (bench.seen(), bench.letters.list()) == ({}, [])
+    bench.catch_up()
+    assert bench.seen() == {"a": [1, 2], "b": [3]}
+
+
+def test_a_rebuild_fences_a_worker_that_is_at_it(bench: Any) -> None:
+    bench.append("a", 1)
+    rebuilt = threading.Event()
+
+    def rebuild_meanwhile(numbers: list[int]) -> None:
+        if not rebuilt.is_set():
+            rebuilt.set()
+            rebuild(bench.engine, bench.wakeup, bench.pipeline())
+
+    bench.handler.on_prepare = rebuild_meanwhile
+    bench.catch_up()
+    assert bench.seen() == {"a": [1]}
+
+
+def test_a_pipeline_without_a_source_works_off_its_dead_letters(bench: Any) -> None:
+    bench.append("a", 1, 2)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    bench.handler.broken = set()
+    bench.letters.retry(key="thing-a")
+    catch_up(bench.engine, bench.wakeup, [Pipeline("tally", None, bench.handler)])
+    assert bench.seen() == {"a": [1, 2]}
+
+
+rounds = count()
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from("abc"), st.booleans()),
+        st.tuples(st.just("run"), st.integers(1, 7)),
+        st.tuples(st.just("mend"), st.sampled_from("abc")),
+        st.tuples(st.just("retry"), st.sampled_from("abc")),
+    ),
+    max_size=30,
+)
+
+
+@given(steps=steps)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_interleaving_of_failures_retries_and_new_records_breaks_a_keys_order(
+    sqlite_bench: Any, steps: list[tuple[Any, ...]]
+) -> None:
+    """What is handled of a key is always a beginning of what was appended, and in the end all of it."""
+    bench, prefix = sqlite_bench, f"r{next(rounds)}"
+    expected: dict[str, list[int]] = {}
+    for step in steps:
+        if step[0] == "append":
+            (number,) = bench.append(prefix + step[1])
+            expected.setdefault(prefix + step[1], []).append(number)
+            if step[2]:
+                bench.handler.broken.add(number)
+        elif step[0] == "run":
+            bench.catch_up(batch=step[1], parked_limit=1000)
+        elif step[0] == "mend":
+            bench.handler.broken -= set(expected.get(prefix + step[1], []))
+        else:
+            bench.letters.retry(key=f"thing-{prefix}{step[1]}")
+        for key, seen in bench.seen().items():
+            if key in expected:
+                assert seen == expected[key][: len(seen)]
+    bench.handler.broken.clear()
+    bench.letters.retry(pipeline="tally")
+    bench.catch_up(parked_limit=1000)
+    assert {key: seen for key, seen in bench.seen().items() if key in expected} == expected

@@ -1,0 +1,148 @@
+"""Who runs a pipeline: leases by the database's clock, fenced by epoch and position."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eventstore.errors import LeaseLost
+from eventstore.pipeline.lease import Leases
+from eventstore.pipeline.membership import Membership
+from eventstore.pipeline.runner import Runner
+from eventstore.sql.engine import writing
+
+PARTITIONS = [("test.thing", 0), ("test.thing", 1)]
+
+
+def leases(bench: Any, owner: str, seconds: float = 30.0) -> Leases:
+    return Leases(bench.engine, "tally", 1, owner, seconds)
+
+
+def runner(bench: Any, owner: str, seconds: float = 30.0, handler: Any = None) -> Runner:
+    pipeline = bench.pipeline(handler, lease_seconds=seconds)
+    return Runner(bench.engine, bench.wakeup, pipeline, Membership(bench.engine, owner, ["tally"], seconds))
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return found
+
+
+def test_a_lease_that_is_held_is_not_given_to_another(bench: Any) -> None:
+    assert leases(bench, "one").take(PARTITIONS, whole=True) is not None
+    assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+
+
+def test_a_pipeline_is_leased_whole_or_not_at_all(bench: Any) -> None:
+    leases(bench, "one").take(PARTITIONS, whole=False, limit=1)
+    assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+
+
+def test_taking_raises_the_epoch_and_reads_the_position(bench: Any) -> None:
+    one = leases(bench, "one")
+    first = one.take(PARTITIONS, whole=True)
+    with writing(bench.engine) as connection:
+        one.advance(connection, first, {PARTITIONS[0]: 7})
+    one.release()
+    second = leases(bench, "two").take(PARTITIONS, whole=True)
+    assert second.positions == {PARTITIONS[0]: 7, PARTITIONS[1]: 0}
+    assert second.epochs == {partition: epoch + 1 for partition, epoch in first.epochs.items()}
+
+
+def test_an_expired_lease_is_free(bench: Any) -> None:
+    assert leases(bench, "one", seconds=0.05).take(PARTITIONS, whole=True)
+    assert until(lambda: leases(bench, "two").take(PARTITIONS, whole=True))
+
+
+def test_progress_renews_the_lease(bench: Any) -> None:
+    one = leases(bench, "one", seconds=0.4)
+    lease = one.take(PARTITIONS, whole=True)
+    for position in range(1, 5):
+        with writing(bench.engine) as connection:
+            one.advance(connection, lease, dict.fromkeys(PARTITIONS, position))
+        lease.positions = dict.fromkeys(PARTITIONS, position)
+        assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+        time.sleep(0.15)
+
+
+def test_a_worker_that_was_frozen_past_its_lease_is_fenced(bench: Any) -> None:
+    bench.append("a", 1)
+    zombie = runner(bench, "zombie", seconds=0.05)
+    zombie.step()
+    bench.append("a", 2)
+    successor = runner(bench, "successor")
+    until(lambda: successor.step())
+    bench.append("a", 3)
+    with pytest.raises(LeaseLost):
+        zombie.step()
+    successor.step()
+    assert bench.seen() == {"a": [1, 2, 3]}
+
+
+def test_an_epoch_alone_would_apply_a_batch_twice_after_a_lost_commit_answer(bench: Any) -> None:
+    """Against the position: the same worker, the same epoch, the batch that was committed before."""
+    bench.append("a", 1)
+    worker = runner(bench, "one")
+    before = dict(worker.pipeline.source.ends())
+    worker.step()
+    batches = worker._batches
+    batches.lease.positions.update(dict.fromkeys(before, 0))
+    with pytest.raises(LeaseLost):
+        worker.step()
+    assert bench.seen() == {"a": [1]}
+
+
+def test_rows_cached_before_the_lease_was_lost_are_not_used_after_it(bench: Any) -> None:
+    """Else two workers fold into shared rows from caches, and each undoes what the other did."""
+    bench.append("a", 1)
+    first, second = runner(bench, "one"), runner(bench, "two", handler=type(bench.handler)())
+    first.step()
+    first.release()
+    bench.append("a", 2)
+    second.step()
+    second.release()
+    bench.append("a", 3)
+    first.step()
+    assert bench.seen() == {"a": [1, 2, 3]}
+
+
+def test_workers_share_the_partitions_of_a_shared_pipeline(bench: Any) -> None:
+    handler = type(bench.handler)
+    handlers = [handler(), handler()]
+    for one in handlers:
+        one.shared = True
+    workers = [runner(bench, name, seconds=0.3, handler=h) for name, h in zip(("one", "two"), handlers, strict=True)]
+    for worker in workers:
+        worker._membership.beat()
+
+    def held() -> list[int]:
+        for worker in workers:
+            worker._membership.beat()
+            try:
+                worker.step()
+            except LeaseLost:
+                worker.drop()
+        return [len(worker._batches.lease.positions) for worker in workers]
+
+    until(lambda: held() == [1, 1])
+
+
+def test_the_partitions_of_a_worker_that_ended_go_to_the_others(bench: Any) -> None:
+    handlers = [type(bench.handler)(), type(bench.handler)()]
+    for one in handlers:
+        one.shared = True
+    first, second = (runner(bench, name, seconds=0.3, handler=h) for name, h in zip("ab", handlers, strict=True))
+    for number in range(20):
+        bench.append(f"k{number}", number)
+    first.step()
+    first.release()
+    first._membership.leave()
+    until(lambda: second.step() or len(bench.seen()) == 20)
+    until(lambda: not second.step() and len(bench.seen()) == 20)
+    assert bench.seen() == {f"k{number}": [number] for number in range(20)}

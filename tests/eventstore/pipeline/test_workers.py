@@ -1,0 +1,165 @@
+"""Running until stopped: woken at once, stopped gracefully, going on when the database comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eventstore.errors import AlreadyRunning
+from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
+from eventstore.pipeline.exclusive import exclusive
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.002)
+
+
+def test_an_append_is_handled_within_milliseconds(bench: Any) -> None:
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
+        bench.append("warm")
+        until(lambda: "warm" in bench.seen())
+        took = []
+        for number in range(20):
+            began = time.monotonic()
+            bench.append(f"k{number}")
+            until(lambda: f"k{number}" in bench.seen())  # noqa: B023
+            took.append(time.monotonic() - began)
+    assert sorted(took)[10] < 0.2
+
+
+def test_a_retry_is_noticed_by_a_running_worker(bench: Any) -> None:
+    bench.handler.broken = {1}
+    bench.append("a", 1)
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
+        until(lambda: bench.letters.list())
+        bench.handler.broken = set()
+        bench.letters.retry(key="thing-a")
+        until(lambda: bench.seen() == {"a": [1]})
+
+
+def test_a_rebuild_is_noticed_by_a_running_worker(bench: Any) -> None:
+    bench.append("a", 1)
+    pipeline = bench.pipeline()
+    with Worker(bench.engine, bench.wakeup, [pipeline]):
+        until(lambda: bench.seen() == {"a": [1]})
+        rebuild(bench.engine, bench.wakeup, pipeline)
+        until(lambda: bench.seen() == {"a": [1]})
+
+
+def test_stopping_ends_the_batch_at_hand_and_gives_the_lease_back(bench: Any) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(numbers: list[int]) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    bench.handler.on_prepare = slow
+    bench.append("a", 1)
+    worker = Worker(bench.engine, bench.wakeup, [bench.pipeline()])
+    worker.start()
+    assert inside.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    assert worker.stop(timeout=10)
+    assert bench.seen() == {"a": [1]}
+    (status,) = statuses(bench.engine, [bench.pipeline()])
+    assert (status.state, status.owner, status.lag) == (PipelineState.STOPPED, "", 0)
+
+
+def test_stopping_does_not_wait_longer_than_it_may_for_a_stuck_handler(bench: Any) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def stuck(numbers: list[int]) -> None:
+        inside.set()
+        go_on.wait(20)
+
+    bench.handler.on_prepare = stuck
+    bench.append("a", 1)
+    worker = Worker(bench.engine, bench.wakeup, [bench.pipeline()])
+    worker.start()
+    assert inside.wait(10)
+    began = time.monotonic()
+    assert not worker.stop(timeout=0.2)
+    assert time.monotonic() - began < 2
+    go_on.set()
+    until(lambda: not worker.running())
+
+
+def test_the_status_says_how_a_pipeline_stands(bench: Any) -> None:
+    bench.append("a", 1, 2)
+    bench.handler.broken = {2}
+    (before,) = statuses(bench.engine, [bench.pipeline()])
+    assert (before.state, before.lag) == (PipelineState.NEW, 2)
+    bench.catch_up()
+    (after,) = statuses(bench.engine, [bench.pipeline()])
+    assert (after.state, after.lag, after.handled, after.parked, after.blocked) == (PipelineState.STOPPED, 0, 2, 1, 0)
+
+
+def test_one_process_runs_the_pipelines_of_a_sqlite_file(sqlite_bench: Any, tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from eventstore.sql.engine import connect; from eventstore.pipeline import exclusive\n"
+        "with exclusive(connect(sys.argv[1])):\n  print('held', flush=True); sys.stdin.read()"
+    )
+    url = sqlite_bench.engine.url.render_as_string()
+    with subprocess.Popen([sys.executable, "-c", code, url], stdin=-1, stdout=-1) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(AlreadyRunning, match=f"process {other.pid} runs"), exclusive(sqlite_bench.engine):
+            pass
+        other.kill()
+        other.wait()
+        with exclusive(sqlite_bench.engine) as alone:
+            assert alone
+
+
+def test_the_lease_of_a_process_that_died_is_taken_at_once_on_sqlite(sqlite_bench: Any) -> None:
+    from eventstore.pipeline.lease import Leases
+
+    bench = sqlite_bench
+    bench.append("a", 1)
+    Leases(bench.engine, "tally", 1, "a dead one", 3600).take(bench.log.source(["thing"]).partitions(), whole=True)
+    bench.catch_up()
+    assert bench.seen() == {"a": [1]}
+
+
+def test_two_workers_on_one_database_fold_every_record_once(postgres_bench: Any) -> None:
+    bench = postgres_bench
+    tally = type(bench.handler)
+    handlers = [tally(), tally()]
+    for handler in handlers:
+        handler.shared = True
+    workers = [
+        Worker(bench.engine, bench.wakeup, [bench.pipeline(handler, lease_seconds=0.6, batch=5)])
+        for handler in handlers
+    ]
+    for worker in workers:
+        worker.start()
+    for number in range(200):
+        bench.append(f"k{number % 10}", number)
+    until(lambda: sum(map(len, bench.seen().values())) == 200)
+    for worker in workers:
+        worker.stop()
+    assert bench.seen() == {f"k{key}": list(range(key, 200, 10)) for key in range(10)}
+
+
+def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_bench: Any) -> None:
+    cluster = new_cluster()
+    bench = new_bench(cluster.url())
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline(lease_seconds=1.0)]):
+        bench.append("a", 1)
+        until(lambda: bench.seen() == {"a": [1]})
+        cluster.stop()
+        cluster.start()
+        bench.engine.dispose()
+        bench.append("a", 2)
+        until(lambda: bench.seen() == {"a": [1, 2]}, seconds=20)
+    assert bench.letters.list() == []
