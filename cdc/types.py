@@ -17,6 +17,7 @@ type                                       Python value
 ``Year() Uuid()``                          int, uuid.UUID
 ``Bits(length)``                           str of ``0`` and ``1``, the highest bit first
 ``Array(item) Map(item) Struct(fields)``   list, dict, dict (points and geometries are structs)
+``Pairs(key, item)``                       list of [key, item]: a map whose keys are no text
 =========================================  ==========================================================
 
 A date or time that Python cannot hold is ISO 8601 text: see :mod:`cdc.temporal`. ``units`` is how many make
@@ -330,7 +331,7 @@ class Array(Type):
 
 @dataclass(frozen=True, slots=True)
 class Map(Type):
-    """From text to ``item``. A map with other keys is an Array of pairs in JSON."""
+    """From text to ``item``."""
 
     item: Type
 
@@ -346,6 +347,25 @@ class Map(Type):
 
     def placeholders(self, text: str) -> tuple[Any, ...]:
         return ({text: text},)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(Type):
+    """A map whose keys are no text, which JSON writes as a list of pairs (a sparse vector, for one)."""
+
+    key: Type
+    item: Type
+
+    def decode(self, raw: Any) -> list[Any]:
+        if any(type(pair) is not list or len(pair) != 2 or pair[0] is None for pair in _of(list, raw)):
+            raise ValueError("a list of pairs expected")
+        return [[self.key.decode(key), None if item is None else self.item.decode(item)] for key, item in raw]
+
+    def to_json(self, value: list[Any]) -> list[Any]:
+        return [[self.key.to_json(key), None if item is None else self.item.to_json(item)] for key, item in value]
+
+    def from_json(self, raw: list[Any]) -> list[Any]:
+        return [[self.key.from_json(key), None if item is None else self.item.from_json(item)] for key, item in raw]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,94 @@
+"""One row, key or part of it from JSON values to Python values."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from cdc import types
+from cdc.message import UNCHANGED, Column, Row
+from cdc.types import Type
+
+DEFAULT_PLACEHOLDER = "__debezium_unavailable_value"
+
+# What is a Python value as JSON has it, so that looking at its class is all there is to do.
+_AS_IT_IS: dict[type, type] = {
+    types.Text: str,
+    types.Json: str,
+    types.Interval: str,
+    types.Integer: int,
+    types.Year: int,
+    types.Boolean: bool,
+    types.Float: float,
+}
+
+
+class Placeholder:
+    """Debezium's word for a value it did not send because it is unchanged (``unavailable.value.placeholder``)."""
+
+    def __init__(self, text: str = DEFAULT_PLACEHOLDER) -> None:
+        self.text = text
+        encoded = b64encode(text.encode())
+        self._traces = (text.encode(), encoded, ",".join(str(byte) for byte in text.encode()).encode())
+        self._plain = text.isascii() and text.isprintable() and not set(text) & set('"\\/<>&')
+        # A column without a type may stand for an unchanged value in the shape of any type.
+        shapes = (types.Text(), types.Json(), types.Bytes(), types.Map(types.Text()), types.Array(types.Text()))
+        self.anyhow = tuple(p for shape in (*shapes, types.Array(types.Integer())) for p in shape.placeholders(text))
+
+    def may_be_in(self, data: bytes) -> bool:
+        """False: none of its shapes is in this JSON, so no column need be looked at."""
+        return not self._plain or any(trace in data for trace in self._traces)
+
+    def find(self, raw: Mapping[str, Any], shapes: Mapping[str, tuple[Any, ...]], key: Row | None) -> set[str]:
+        """The columns that are unchanged. A column of the key never is: what it says, it says itself."""
+        found = {name for name, value in raw.items() if value is not None and value in shapes.get(name, self.anyhow)}
+        return found - key.keys() if key is not None else found
+
+
+class RowDecoder:
+    """Decodes rows of one shape. ValueError names the column that does not fit its type.
+
+    ``columns``: all there are, from a message's schema; None when types are declared, and columns without
+    one stay as JSON has them.
+    """
+
+    def __init__(
+        self, types_: Mapping[str, Type], placeholder: Placeholder, columns: tuple[Column, ...] | None
+    ) -> None:
+        self.columns = columns
+        self._names = types_.keys()
+        self._placeholder = placeholder
+        self._shapes = {name: type_.placeholders(placeholder.text) for name, type_ in types_.items()}
+        self._steps = [(name, _AS_IT_IS.get(type(type_)), type_.decode) for name, type_ in types_.items()]
+
+    def decode(self, raw: Any) -> dict[str, Any]:
+        """The values of ``raw``, in its order."""
+        if type(raw) is not dict:
+            raise ValueError(f"a row is a JSON object, and this is a {type(raw).__name__}")
+        if self.columns is not None and raw.keys() != self._names:
+            raise ValueError(f"the row and its schema differ in the columns {sorted(raw.keys() ^ self._names)}")
+        row = raw.copy()
+        name = ""
+        try:
+            for name, as_it_is, decode in self._steps:
+                value = raw.get(name)
+                if value is not None and type(value) is not as_it_is:
+                    row[name] = decode(value)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"column {name!r}: {error}") from None
+        return row
+
+    def decode_changed(self, raw: Any, key: Row | None) -> dict[str, Any]:
+        """The same, with UNCHANGED for every placeholder that is not in a column of ``key``."""
+        if type(raw) is not dict:
+            return self.decode(raw)
+        unchanged = self._placeholder.find(raw, self._shapes, key)
+        row = self.decode({**raw, **dict.fromkeys(unchanged)})
+        row.update(dict.fromkeys(unchanged, UNCHANGED))
+        return row
+
+
+def decoder_of(columns: tuple[Column, ...], placeholder: Placeholder) -> RowDecoder:
+    """A decoder for the columns of a schema."""
+    return RowDecoder({column.name: column.type for column in columns}, placeholder, columns)
