@@ -1,0 +1,294 @@
+"""Mirrors: source tables kept as they are, in step with the row images.
+
+A mirror is what the images of its table say, so a batch's change of a mirror is the difference its images
+made: one set-based delete, one set-based upsert. A table is made from the schema of the messages unless the
+application gave one, and only tables that were made here, or given, are ever written: ``hw_mirror`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, inspect, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateColumn
+
+from cdc import schema
+from cdc.images import Image, ImageKey, Images
+from cdc.ingest import Ingest
+from cdc.message import RowMessage
+from cdc.mirror_shape import Growth, MirrorColumn, Shape, check_names, given_table, grown, load_shape, shape_of
+from eventstore.errors import Refused
+from eventstore.sql.engine import is_sqlite
+
+Values = dict[str, Any]
+
+
+@dataclass(slots=True)
+class MirrorPlan:
+    """What a batch does to one mirror."""
+
+    source: str
+    name: str
+    table: Table
+    shape: Shape | None
+    growth: Growth | None
+    new: bool
+    gone: list[Values] = field(default_factory=list)
+    there: list[Values] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Made:
+    """A mirror that stands: its ``shape`` is None when the application gave its table."""
+
+    table: Table
+    shape: Shape | None
+
+
+class Mirrors:
+    """The mirrors of an ingest, as they stand."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self._targets = {name: table.mirror for name, table in ingest.tables.items() if table.mirror is not None}
+        self._made: dict[str, Made] = {}
+        self._sqlite = False
+
+    def load(self, connection: Connection) -> None:
+        """Learn which mirrors were made."""
+        self._sqlite = is_sqlite(connection)
+        self._made = {}
+        rows = connection.execute(select(schema.mirror).where(schema.mirror.c.ingest == self._ingest.name))
+        for row in rows:
+            target = self._targets.get(row.source_table)
+            if isinstance(target, Table) and row.name == _full_name(target):
+                self._made[row.source_table] = Made(given_table(target), None)
+            elif target == row.name:
+                shape = load_shape(row.columns)
+                self._made[row.source_table] = Made(shape.table(row.name), shape)
+
+    def plan(self, messages: Sequence[RowMessage], images: Images) -> MirrorWork:
+        """What the batch's changes of images come to. Raises :class:`Refused` for a shape that cannot be followed."""
+        changed: dict[str, list[ImageKey]] = {}
+        for key in images.changed:
+            if key.table in self._targets and not key.moved_to:
+                changed.setdefault(key.table, []).append(key)
+        plans = []
+        for source, target in self._targets.items():
+            of_source = [message for message in messages if message.table == source]
+            if not of_source and source not in changed:
+                continue
+            plan = self._shaped(source, target, of_source)
+            if plan is None:
+                if any(_rows(images.changed[key]) for key in changed.get(source, ())):
+                    raise _shapeless(source)
+                continue
+            self._fill(plan, changed.get(source, []), images)
+            if plan.new or plan.growth or plan.gone or plan.there:
+                plans.append(plan)
+        return MirrorWork(self._ingest.name, plans, self._made)
+
+    def _shaped(self, source: str, target: str | Table, messages: Sequence[RowMessage]) -> MirrorPlan | None:
+        """The mirror as it will be, following what the messages' schemas show."""
+        made = self._made.get(source)
+        if isinstance(target, Table):
+            for message in messages:
+                _check_key(source, target, message)
+            table = given_table(target) if made is None else made.table
+            return MirrorPlan(source, _full_name(target), table, None, None, made is None)
+        shape = None if made is None else made.shape
+        added: dict[str, MirrorColumn] = {}
+        widened: dict[str, MirrorColumn] = {}
+        last: Any = None
+        for message in messages:
+            if message.columns is not None and message.columns is last:
+                continue
+            last = message.columns
+            seen = shape_of(message, self._ingest.tables[source].types)
+            if seen is None:
+                continue
+            if shape is None:
+                shape = seen
+            else:
+                step = grown(source, shape, seen)
+                shape = step.shape
+                added |= {c.name: c for c in step.added}
+                widened |= {c.name: c for c in step.widened if c.name not in added}
+        if shape is None:
+            return None
+        check_names(source, [column.name for column in shape.columns], self._sqlite)
+        if made is None:
+            return MirrorPlan(source, target, shape.table(target), shape, None, True)
+        if shape == made.shape:
+            return MirrorPlan(source, target, made.table, shape, None, False)
+        now = {column.name: column for column in shape.columns}
+        growth = Growth(shape, tuple(now[n] for n in added), tuple(now[n] for n in widened))
+        return MirrorPlan(source, target, shape.table(target), shape, growth, False)
+
+    def _fill(self, plan: MirrorPlan, keys: Sequence[ImageKey], images: Images) -> None:
+        if plan.new:
+            for _, image in images.of_table(plan.source):
+                plan.there += [_values(plan.table, row) for row in _rows(image)]
+            return
+        keyed = bool(plan.table.primary_key.columns)
+        for key in keys:
+            before, after = _rows(images.before(key)), _rows(images.changed[key])
+            if keyed:
+                if after and before != after:
+                    plan.there.append(_values(plan.table, after[0]))
+                elif before and not after:
+                    plan.gone.append(_values(plan.table, before[0]))
+            elif len(after) > len(before):
+                plan.there += [_values(plan.table, row) for row in after[len(before) :]]
+            else:
+                plan.gone += [_values(plan.table, row) for row in before[len(after) :]]
+
+
+@dataclass(slots=True)
+class MirrorWork:
+    """What a batch does to the mirrors."""
+
+    ingest: str
+    plans: list[MirrorPlan]
+    made: dict[str, Made]
+
+    def write(self, connection: Connection) -> None:
+        for plan in self.plans:
+            if plan.new:
+                self._make(connection, plan)
+            elif plan.growth is not None:
+                self._grow(connection, plan, plan.growth)
+            if plan.gone:
+                _delete(connection, plan.table, plan.gone)
+            if plan.there:
+                _upsert(connection, plan.table, plan.there)
+
+    def committed(self) -> None:
+        for plan in self.plans:
+            self.made[plan.source] = Made(plan.table, plan.shape)
+
+    def _make(self, connection: Connection, plan: MirrorPlan) -> None:
+        owner = connection.execute(select(schema.mirror).where(schema.mirror.c.name == plan.name)).first()
+        given = plan.shape is None
+        if owner is not None:
+            raise Refused(
+                f"the table {plan.name} mirrors {owner.source_table} of ingest {owner.ingest} already",
+                f"so {plan.source} of ingest {self.ingest} cannot be mirrored into it",
+                f"name another: .mirror({plan.source!r}, into=…)",
+            )
+        if not given and inspect(connection).has_table(plan.name):
+            raise Refused(
+                f"there is a table {plan.name} already, and headwater did not make it",
+                f"a mirror of {plan.source} would write over what it holds",
+                f"name another: .mirror({plan.source!r}, into=…), or give its model if it is meant",
+            )
+        plan.table.create(connection, checkfirst=given)
+        row = {"name": plan.name, "ingest": self.ingest, "source_table": plan.source}
+        connection.execute(insert(schema.mirror), row | {"columns": "" if plan.shape is None else plan.shape.dump()})
+
+    def _grow(self, connection: Connection, plan: MirrorPlan, growth: Growth) -> None:
+        for column in growth.added:
+            _add_column(connection, plan.table, column.name)
+        for column in growth.widened:
+            _widen(connection, plan.table, column.name)
+        update = schema.mirror.update().where(schema.mirror.c.name == plan.name)
+        connection.execute(update, {"columns": growth.shape.dump()})
+
+
+def _add_column(connection: Connection, table: Table, name: str, called: str | None = None) -> None:
+    column = next(c for c in table.columns if c.name == name)
+    quote = connection.dialect.identifier_preparer
+    if called is not None:
+        column = type(column)(called, column.type, quote=True)
+        Table(table.name, type(table.metadata)(), column)
+    definition = CreateColumn(column).compile(dialect=connection.dialect)
+    _ddl(connection, f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {definition}")
+
+
+def _widen(connection: Connection, table: Table, name: str) -> None:
+    column = next(c for c in table.columns if c.name == name)
+    quote = connection.dialect.identifier_preparer
+    named, kind = quote.format_table(table), column.type.compile(dialect=connection.dialect)
+    quoted = quote.quote_identifier(name)
+    if not is_sqlite(connection):
+        _ddl(connection, f"ALTER TABLE {named} ALTER COLUMN {quoted} TYPE {kind} USING {quoted}::{kind}")
+        return
+    # SQLite cannot change a column's type; its name goes to one that is made with the values of the old.
+    spare = f"{name[:40]} (widened)"
+    other = quote.quote_identifier(spare)
+    _add_column(connection, table, name, called=spare)
+    _ddl(connection, f"UPDATE {named} SET {other} = {quoted}")
+    _ddl(connection, f"ALTER TABLE {named} DROP COLUMN {quoted}")
+    _ddl(connection, f"ALTER TABLE {named} RENAME COLUMN {other} TO {quoted}")
+
+
+def _ddl(connection: Connection, statement: str) -> None:
+    """Run a statement whose names the dialect has quoted, as its driver needs them (``%`` doubled for psycopg)."""
+    connection.exec_driver_sql(statement)
+
+
+def _upsert(connection: Connection, table: Table, rows: list[Values]) -> None:
+    keys = list(table.primary_key.columns)
+    dialect: Any = sqlite if is_sqlite(connection) else postgresql
+    statement = dialect.insert(table)
+    if keys:
+        others = [c.key for c in table.columns if not c.primary_key]
+        if others:
+            new = {key: statement.excluded[key] for key in others}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, rows)
+
+
+def _delete(connection: Connection, table: Table, rows: list[Values]) -> None:
+    """Delete the rows with these keys; of a table without a key, exactly one row for each."""
+    keys = list(table.primary_key.columns)
+    if keys:
+        connection.execute(
+            delete(table).where(*(c == bindparam(f"k{c.key}") for c in keys)),
+            [{f"k{c.key}": row[c.key] for c in keys} for row in rows],
+        )
+        return
+    address: Any = literal_column("_rowid_" if is_sqlite(connection) else "ctid")
+    equal = and_(*(c.is_not_distinct_from(bindparam(f"k{c.key}", type_=c.type)) for c in table.columns))
+    one = select(address).select_from(table).where(equal).limit(1).scalar_subquery()
+    connection.execute(
+        delete(table).where(address == one), [{f"k{key}": value for key, value in row.items()} for row in rows]
+    )
+
+
+def _rows(image: Image | None) -> list[Values]:
+    """The rows that an image stands for."""
+    return [] if image is None or image.row is None else [image.row] * image.copies
+
+
+def _values(table: Table, row: Values) -> Values:
+    """A row for the statements above: a column that it lacks is null."""
+    return {column.key: row.get(column.name) for column in table.columns}
+
+
+def _check_key(source: str, target: Table, message: RowMessage) -> None:
+    key = {column.name for column in target.primary_key.columns}
+    if message.op != "t" and key != set(message.key or ()):
+        raise Refused(
+            f"the key of {source} is {', '.join(message.key or ()) or 'none'}, and that of the table {target.name} is "
+            f"{', '.join(sorted(key)) or 'none'}",
+            "rows of a mirror are told by their key",
+            f"give {target.name} the primary key of the source",
+        )
+
+
+def _full_name(table: Table) -> str:
+    return table.name if table.schema is None else f"{table.schema}.{table.name}"
+
+
+def _shapeless(source: str) -> Refused:
+    return Refused(
+        f"what the columns of {source} are is not known",
+        "its messages carry no schema, and no model of the mirror was given",
+        f"set schemas.enable=true at the converter, or declare .mirror({source!r}, into=<model>)",
+    )
