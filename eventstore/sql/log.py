@@ -25,7 +25,7 @@ from eventstore.sql.engine import (
     unavailable,
     writing,
 )
-from eventstore.sql.plan import Known, Plan, first_outcome, plan, wanted_ids
+from eventstore.sql.plan import Known, Plan, first_outcome, plan, wanted_ids, wanted_streams
 from eventstore.sql.postgres import PostgresAppender
 from eventstore.sql.rows import as_time, select_records, to_record
 from eventstore.sql.source import SqlSource
@@ -163,7 +163,7 @@ class SqlEventLog:
         appender = self._appender
         places = {append.stream: self._place(append.stream) for append in appends}
         partitions = sorted(set(places.values()))
-        streams = sorted((place[0], stream) for stream, place in places.items())
+        streams = wanted_streams(appends, places)
         if own:
             appender.begin(raw)
         heads, versions, known = appender.read(raw, partitions, streams, wanted_ids(appends, places))

@@ -120,3 +120,12 @@ def _reused(append: Append, why: str) -> CommandIdReused:
 
 def wanted_ids(appends: Iterable[Append], places: Mapping[str, TopicPartition]) -> list[tuple[str, str]]:
     return [(places[append.stream][0], event.id) for append in appends for event in append.events]
+
+
+def wanted_streams(appends: Iterable[Append], places: Mapping[str, TopicPartition]) -> list[tuple[str, str, int]]:
+    """``(topic, stream, version)``: the lowest version that any of them expects it at, 0 when one does not say."""
+    lowest: dict[str, int] = {}
+    for append in appends:
+        expected = append.expected if isinstance(append.expected, int) else 0
+        lowest[append.stream] = min(expected, lowest.get(append.stream, expected))
+    return [(places[stream][0], stream, version) for stream, version in lowest.items()]

@@ -17,17 +17,23 @@ from eventstore.sql.plan import Known, NewRow
 # One statement that locks in a fixed order. A multi-row UPDATE locks in the plan's order and deadlocks.
 _LOCK = """
 SELECT topic, partition, next FROM headwater.hw_head
-WHERE (topic, partition) IN (SELECT value->>0, (value->>1)::int FROM json_array_elements(%s::json))
+WHERE (topic, partition) IN (SELECT value->>0, (value->>1)::int FROM jsonb_array_elements(%s::jsonb))
 ORDER BY topic, partition FOR UPDATE
 """
+# A stream is most likely at the version it is expected at, so the few rows from there on are looked at first.
 _VERSIONS = """
 SELECT w.value->>0, w.value->>1,
-       (SELECT max(e.version) FROM headwater.hw_event e WHERE e.topic || '' = w.value->>0 AND e.stream = w.value->>1)
-FROM json_array_elements(%s::json) w
+       coalesce(
+           (SELECT max(e.version) FROM headwater.hw_event e WHERE e.topic || '' = w.value->>0
+            AND e.stream = w.value->>1 AND e.version >= (w.value->>2)::bigint),
+           (SELECT max(e.version) FROM headwater.hw_event e WHERE e.topic || '' = w.value->>0
+            AND e.stream = w.value->>1),
+           0)
+FROM jsonb_array_elements(%s::jsonb) w
 """
 _KNOWN = """
 SELECT e.topic, e.id, e.stream, e.version, e.partition, e."offset", e.appended, e.digest
-FROM json_array_elements(%s::json) w,
+FROM jsonb_array_elements(%s::jsonb) w,
      LATERAL (SELECT * FROM headwater.hw_event WHERE topic || '' = w.value->>0 AND id = w.value->>1 LIMIT 1) e
 """
 _COLUMNS = 'topic, partition, "offset", stream, version, id, type, data_version, at, data, headers, appended, digest'
@@ -35,11 +41,11 @@ _INSERT = f"""
 INSERT INTO headwater.hw_event ({_COLUMNS})
 SELECT v->>0, (v->>1)::int, (v->>2)::bigint, v->>3, (v->>4)::bigint, v->>5, v->>6, (v->>7)::int,
        (v->>8)::timestamptz, v->>9, v->>10, (v->>11)::int, v->>12
-FROM json_array_elements(%s::json) v
+FROM jsonb_array_elements(%s::jsonb) v
 """
 _ADVANCE = """
 UPDATE headwater.hw_head h SET next = (w.value->>2)::bigint
-FROM json_array_elements(%s::json) w WHERE h.topic = w.value->>0 AND h.partition = (w.value->>1)::int
+FROM jsonb_array_elements(%s::jsonb) w WHERE h.topic = w.value->>0 AND h.partition = (w.value->>1)::int
 """
 # All five steps for one append, in one statement and so in one transaction. The UPDATE locks the head, and the
 # lock shows it the newest offset. The conditions look at what was committed when the statement began, and that
@@ -90,7 +96,7 @@ class PostgresAppender:
         self,
         connection: Any,
         partitions: Sequence[TopicPartition],
-        streams: Sequence[tuple[str, str]],
+        streams: Sequence[tuple[str, str, int]],
         ids: Sequence[tuple[str, str]],
     ) -> tuple[dict[TopicPartition, int], dict[tuple[str, str], int], dict[tuple[str, str], Known]]:
         """Lock the heads in order, then read versions and known ids: one round trip."""
@@ -99,7 +105,7 @@ class PostgresAppender:
             found = connection.execute(_VERSIONS, (_json(streams),))
             stored = connection.execute(_KNOWN, (_json(ids),))
         heads = {(topic, partition): next for topic, partition, next in locked.fetchall()}
-        versions = {(topic, stream): version or 0 for topic, stream, version in found.fetchall()}
+        versions = {(topic, stream): version for topic, stream, version in found.fetchall()}
         known = {(row[0], row[1]): Known._make(row[2:]) for row in stored.fetchall()}
         return heads, versions, known
 

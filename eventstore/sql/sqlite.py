@@ -34,13 +34,13 @@ class SqliteAppender:
         self,
         connection: Any,
         partitions: Sequence[TopicPartition],
-        streams: Sequence[tuple[str, str]],
+        streams: Sequence[tuple[str, str, int]],
         ids: Sequence[tuple[str, str]],
     ) -> tuple[dict[TopicPartition, int], dict[tuple[str, str], int], dict[tuple[str, str], Known]]:
         """Heads, versions of streams, known ids. In-process statements: a loop costs no round trips."""
         one = connection.execute
         heads = {p: row[0] for p in partitions if (row := one(_HEAD, p).fetchone())}
-        versions = {stream: one(_VERSION, stream).fetchone()[0] or 0 for stream in streams}
+        versions = {stream[:2]: one(_VERSION, stream[:2]).fetchone()[0] or 0 for stream in streams}
         known = {id: Known._make(row) for id in ids if (row := one(_KNOWN, id).fetchone())}
         return heads, versions, known
 
