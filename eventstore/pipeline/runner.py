@@ -15,6 +15,7 @@ from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.options import OnProgress, Pipeline
 from eventstore.pipeline.progress import progress_of
 from eventstore.pipeline.states import PipelineState
+from eventstore.pipeline.status import statuses
 from eventstore.sql import schema
 from eventstore.sql.engine import is_sqlite, reading, writing
 from eventstore.sql.wakeup import Wakeup
@@ -119,19 +120,10 @@ class Runner:
         """Say that it waits for something to come back; the lease is kept if it can be."""
         self._say(PipelineState.RETRYING, str(error))
 
-    def lag(self) -> int:
-        """How many records are not handled yet, of the partitions of its source; whoever holds them."""
-        source = self.pipeline.source
-        if source is None:
-            return 0
-        ends = source.ends()
-        cp = schema.checkpoint.c
-        query = select(cp.topic, cp.partition, cp.position).where(
-            cp.pipeline == self.pipeline.name, cp.generation == self.pipeline.generation
-        )
-        with reading(self._engine) as connection:
-            at = {(row.topic, row.partition): row.position for row in connection.execute(query)}
-        return sum(max(0, end - at.get(partition, 0)) for partition, end in ends.items())
+    def left(self) -> int:
+        """How much is not done yet, whoever holds the lease: records after the checkpoints, and what is due."""
+        (status,) = statuses(self._engine, [self.pipeline])
+        return status.lag + status.due
 
     # ---------------------------------------------------------------- lease
 

@@ -1,0 +1,1 @@
+"""A tour of the sample application. Nothing here is part of it."""
