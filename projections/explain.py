@@ -27,7 +27,8 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 class Step:
     """One event that touched the row: where it is in the log, and ``column → (old, new)`` of what it changed.
 
-    Of a row that was not there all old values are None; of one that ``deleted`` all new ones.
+    Of a row that was not there all old values are None; of one that ``deleted`` all new ones. ``error`` is
+    what the handler raised: such a record is a dead letter, and changes nothing.
     """
 
     event: Event
@@ -35,6 +36,7 @@ class Step:
     handler: str
     changes: Mapping[str, tuple[Any, Any]]
     deleted: bool = False
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,50 +61,66 @@ def explain(
 
     Partitions are merged by time, which need not be the order in which the pipeline met them; a lookup shows
     the other read model as it is now. Both matter only to a fold that does not commute. With ``log``, a
-    projection whose every handler goes by the stream's key reads that key's streams only.
+    projection whose every handler goes by the stream's key reads that key's streams only. What cannot be
+    decoded, or raises in a key function, is passed over: no row can be told for it.
     """
     wanted = projection.shape.key(key)
+    values: RowValues | None = None
     steps: list[Step] = []
-    folding = Rows(projection, {})
     for record in _records(projection, wanted, source, log):
-        if event_type(record.headers) not in projection.rules:
-            continue
-        event = decode(record)
-        for touch in touches_of(projection, [event]):
-            if touch.rule.where is None and touch.key != wanted:
-                continue
-            step = _step(projection, folding, touch, wanted, record, connection)
-            if step is not None:
+        for touch in _touches(projection, wanted, record):
+            if _chooses(projection, touch, values):
+                values, step = _step(projection, wanted, values, touch, record, connection)
                 steps.append(step)
     stored = read_rows(projection.shape, [wanted], connection).get(wanted)
-    names = projection.shape.names
-    return Explanation(
-        wanted,
-        tuple(steps),
-        _named(projection, folding.values(wanted)),
-        None if stored is None else {name: getattr(stored, name) for name in names},
-    )
+    kept = None if stored is None else {name: getattr(stored, name) for name in projection.shape.names}
+    return Explanation(wanted, tuple(steps), _named(projection, values), kept)
+
+
+def _touches(projection: Projection[Any], key: Key, record: Record) -> list[Touch]:
+    """What ``record`` may do to the row of ``key``."""
+    if event_type(record.headers) not in projection.rules:
+        return []
+    try:
+        touches = touches_of(projection, [decode(record)])
+    except Exception:  # a dead letter, and whatever a key function may raise
+        return []
+    return [touch for touch in touches if touch.rule.where is not None or touch.key == key]
+
+
+def _chooses(projection: Projection[Any], touch: Touch, values: RowValues | None) -> bool:
+    """Whether the row, being as it is, gets the event."""
+    if touch.rule.where is None:
+        return True
+    if values is None or touch.value is None:
+        return False
+    return bool(values[projection.shape.names.index(touch.rule.where.column)] == touch.value)
 
 
 def _step(
-    projection: Projection[Any], folding: Rows, touch: Touch, key: Key, record: Record, connection: Connection
-) -> Step | None:
-    """Fold one touch. None: its where does not choose the row."""
-    before = folding.values(key)
-    if touch.rule.where is not None:
-        position = projection.shape.names.index(touch.rule.where.column)
-        if before is None or touch.value is None or before[position] != touch.value:
-            return None
+    projection: Projection[Any],
+    key: Key,
+    before: RowValues | None,
+    touch: Touch,
+    record: Record,
+    connection: Connection,
+) -> tuple[RowValues | None, Step]:
+    """The row after one touch, and what to tell of it."""
+    handler = touch.rule.function.__name__
     old = _named(projection, before)
-    folding.apply(touch, _look_up(touch, connection))
-    new = _named(projection, folding.values(key))
-    names = projection.shape.names
+    rows = Rows(projection, {} if before is None else {key: before})
+    try:
+        rows.apply(touch, _look_up(touch, connection))
+    except Exception as error:  # a handler's own, whatever it is
+        return before, Step(touch.event, record, handler, {}, error=f"{type(error).__name__}: {error}")
+    after = rows.values(key)
+    new = _named(projection, after)
     changes = {
         name: (old[name] if old else None, new[name] if new else None)
-        for name in names
+        for name in projection.shape.names
         if old is None or new is None or old[name] != new[name]
     }
-    return Step(touch.event, record, touch.rule.function.__name__, changes, deleted=new is None)
+    return after, Step(touch.event, record, handler, changes, deleted=new is None)
 
 
 def _named(projection: Projection[Any], values: RowValues | None) -> dict[str, Any] | None:

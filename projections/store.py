@@ -150,7 +150,8 @@ class PostgresRows(RowStore):
         keys, rest = self._names[: shape.width], self._names[shape.width :]
         rows = f"SELECT * FROM unnest({', '.join(self._arrays)})"
         self._insert_statement = _upsert_statement(relation, self._names, keys, rest, rows)
-        self._copy_statement = f"COPY {relation} ({', '.join(self._names)}) FROM STDIN"
+        # Without parameters the driver takes a statement as it is: quoting doubled the % of names for it.
+        self._copy_statement = f"COPY {relation} ({', '.join(self._names)}) FROM STDIN".replace("%%", "%")
         self._delete_statement = f"DELETE FROM {relation} WHERE {self._where(range(shape.width), 0)}"
 
     def insert(self, connection: Connection, rows: Sequence[RowValues]) -> None:
@@ -158,7 +159,7 @@ class PostgresRows(RowStore):
             self.upsert(connection, rows)
             return
         raw: Any = connection.connection.driver_connection
-        with raw.cursor() as cursor, cursor.copy(self._copy_statement, ()) as copy:
+        with raw.cursor() as cursor, cursor.copy(self._copy_statement) as copy:
             for row in zip(*self._bound(range(len(self._names)), rows), strict=True):
                 copy.write_row(row)
 
