@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cdc import Change, Created, Deleted, Ingest, Origin, Rekeyed, Updated
+    from cdc.change import Change, Created, Deleted, Origin, Rekeyed, Updated
+    from cdc.ingest import Ingest, to
     from eventstore.errors import (
         AlreadyRunning,
         CommandError,
@@ -108,11 +109,13 @@ __all__ = [
     "WaitTimeout",
     "applies",
     "handles",
+    "to",
     "upcasts",
 ]
 
 _HOMES = {
-    "cdc": ("Change", "Created", "Deleted", "Ingest", "Origin", "Rekeyed", "Updated"),
+    "cdc.change": ("Change", "Created", "Deleted", "Origin", "Rekeyed", "Updated"),
+    "cdc.ingest": ("Ingest", "to"),
     "eventstore.model.aggregate": ("Aggregate", "applies", "handles"),
     "eventstore.model.request": ("Receipt",),
     "eventstore.model.log": ("ANY", "EXISTS", "NO_STREAM"),

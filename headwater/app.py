@@ -25,7 +25,17 @@ from eventstore.model.record import Position
 from eventstore.model.repository import Loaded
 from eventstore.model.request import Receipt, request
 from eventstore.model.stream import check_app_name, stream_name
-from eventstore.pipeline import DeadLetters, OnProgress, Pipeline, PipelineStatus, Worker, catch_up, rebuild, statuses
+from eventstore.pipeline import (
+    DeadLetter,
+    DeadLetters,
+    OnProgress,
+    Pipeline,
+    PipelineStatus,
+    Worker,
+    catch_up,
+    rebuild,
+    statuses,
+)
 from eventstore.sql.engine import available, reading, writing
 from headwater import appending, futures, pipelines
 from headwater.aio import Aio
@@ -281,8 +291,8 @@ class App:
     # ---------------------------------------------------------------- pipelines
 
     def pipelines(self, *projections: AnyProjection | str) -> list[Pipeline]:
-        """The pipelines of these projections; without any, all that the application has, ingests included."""
-        chosen = [self.parts.projection(projection).name for projection in projections]
+        """The pipelines of these projections, or of these names; without any, all, those of ingests included."""
+        chosen = [self.parts.pipeline_name(projection) for projection in projections]
         return pipelines.build(self.resources, self.parts, self.configuration.settings, chosen)
 
     @contextmanager
@@ -343,10 +353,10 @@ class App:
 
     def explain(self, projection: Projection[Any] | str, key: object) -> Explanation:
         """How a row came to be: every event that touched it, with the columns it changed."""
-        found = self.parts.projection(projection)
+        found = self.parts.fold(projection)
         resources = self.resources
         with available(resources.engine), reading(resources.engine) as connection:
-            return explain(found, key, resources.log, self.parts.categories, connection)
+            return explain(found, key, resources.log.source(self.parts.categories), connection, resources.log)
 
     def status(self) -> list[PipelineStatus]:
         """Where every pipeline stands."""
@@ -356,6 +366,16 @@ class App:
     def dead_letters(self) -> DeadLetters:
         """What could not be handled, and what to do with it."""
         return self.resources.dead_letters
+
+    def collapse(self, key: str, *, pipeline: str | None = None) -> DeadLetter:
+        """Let the newest dead letter of a key stand for those before it, and retry it. :class:`Refused`."""
+        handlers = {each.name: each.handler for each in self.pipelines()}
+        return self.dead_letters.collapse(key, lambda name, record: handlers[name].whole(record), pipeline=pipeline)
+
+    def work_off(self, names: Sequence[str]) -> None:
+        """Return when these pipelines have worked off the dead letters that are due: here, or where they run."""
+        outside_transaction("work_off")
+        pipelines.finish(self.resources, self.pipelines(*names), None)
 
     # ---------------------------------------------------------------- inside
 

@@ -61,7 +61,7 @@ def _upgrade(connection: Connection, engine: Engine) -> None:
     def steps(revision: object, _: MigrationContext) -> object:
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
 
-    environment = EnvironmentContext(config, script, fn=steps)  # type: ignore[arg-type]
+    environment = EnvironmentContext(config, script, fn=steps)
     with environment:
         environment.configure(
             connection=connection,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from cdc import Ingest
+from cdc.ingest import Ingest
 from eventstore.errors import DeclarationError, NotFound
 from eventstore.model.aggregate import Aggregate
 from eventstore.model.message import Command
@@ -58,6 +58,23 @@ class Parts:
                 "pass it to App(...)",
             )
         return given
+
+    def fold(self, given: Projection[Any] | str) -> Projection[Any]:
+        """A projection that folds rows."""
+        found = self.projection(given)
+        if isinstance(found, SqlProjection):
+            raise NotFound(
+                f"a row of {found.name} cannot be explained",
+                "its tables are written by SQL, not folded row by row",
+                f"headwater projection rebuild {found.name} makes them anew",
+            )
+        return found
+
+    def pipeline_name(self, given: AnyProjection | str) -> str:
+        """The name of a projection's pipeline, or of an ingest's."""
+        if isinstance(given, str) and given in self.ingests:
+            return given
+        return self.projection(given).name
 
     def ingest(self, name: str) -> Ingest:
         return _find(self.ingests, name, "ingest")
@@ -137,7 +154,10 @@ def table_names(projection: AnyProjection) -> list[str]:
     return [str(projection.into.__tablename__)]
 
 
-def _find(known: dict[str, Any], name: str, kind: str) -> Any:
+T = TypeVar("T")
+
+
+def _find(known: Mapping[str, T], name: str, kind: str) -> T:
     by_spelling = {_plain(key): value for key, value in known.items()}
     if name in known:
         return known[name]

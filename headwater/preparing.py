@@ -7,6 +7,7 @@ from sqlalchemy import select
 from eventstore.model.stream import topic_name
 from eventstore.sql import schema
 from eventstore.sql.engine import available, reading, writing
+from headwater import pipelines
 from headwater.migrate import migrate
 from headwater.parts import Parts
 from headwater.resources import Resources
@@ -40,5 +41,4 @@ def topics(resources: Resources) -> dict[str, int]:
 
 def _create_tables(resources: Resources, parts: Parts) -> None:
     with available(resources.engine), writing(resources.engine) as connection:
-        for projection in parts.projections.values():
-            projection.create_tables(connection)
+        pipelines.create_read_models(connection, parts)

@@ -13,7 +13,7 @@ from headwater.shadow import check_all
 
 check_all()
 
-from cdc import translate  # noqa: E402
+from cdc.translate import translate  # noqa: E402
 from eventstore.testing import given  # noqa: E402
 from projections import fold  # noqa: E402
 

@@ -1,0 +1,128 @@
+"""Finding the application that the command line is to work on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from headwater.app import App
+    from headwater.settings import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was said before the verb."""
+
+    app: str = ""
+    debug: bool = False
+
+
+@contextmanager
+def opened(context: typer.Context) -> Iterator[App]:
+    """The application, closed at the end."""
+    app = load(context)
+    with app:
+        yield app
+
+
+def load(context: typer.Context) -> App:
+    """Import the application that ``--app``, the environment or pyproject.toml names."""
+    from headwater import shadow
+    from headwater.logs import configure
+    from headwater.settings import load_settings
+
+    loaded = load_settings()
+    configure(loaded.settings)
+    for folder in (str(loaded.folder), str(Path.cwd())):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    shadow.check_all()
+    app = import_app(_name(context.obj.app, loaded), _origin(context.obj.app, loaded))
+    app.configuration = loaded
+    return app
+
+
+def _name(option: str, loaded: Loaded) -> str:
+    from eventstore.errors import SettingError
+
+    name = option or loaded.settings.app
+    if not name:
+        raise SettingError(
+            "no application is named",
+            "neither --app, nor HEADWATER_APP, nor [tool.headwater] in a pyproject.toml here or above says which",
+            'add to pyproject.toml: [tool.headwater] app = "shop.app:app"; or begin one: headwater init shop',
+        )
+    return name
+
+
+def _origin(option: str, loaded: Loaded) -> str:
+    if option:
+        return "option --app"
+    origin = loaded.origins["app"]
+    return f"{origin.place} {origin.name}"
+
+
+def import_app(name: str, origin: str) -> App:
+    """The application at ``module:attribute``; a wrong name is explained with the ``origin`` it came from."""
+    from eventstore.errors import SettingError
+    from headwater.app import App
+
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute.isidentifier():
+        raise SettingError(
+            f"{name!r} names no application", f"{origin} says so", "write module:attribute, for example shop.app:app"
+        )
+    module = _import(module_name, origin)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, App):
+        apps = sorted(key for key, value in vars(module).items() if isinstance(value, App))
+        why = "it is not there" if found is None else f"it is a {type(found).__name__}, not an App"
+        raise SettingError(
+            f"{module_name} has no application {attribute!r}",
+            f"{why}; {origin} names it",
+            f"did you mean {module_name}:{apps[0]}?" if apps else f'write {attribute} = App("…", …) in {module_name}',
+        )
+    return found
+
+
+def _import(name: str, origin: str) -> object:
+    from eventstore.errors import HeadwaterError, SettingError
+    from headwater.shadow import Shadowed
+
+    try:
+        return importlib.import_module(name)
+    except (HeadwaterError, Shadowed):
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise SettingError(
+                f"there is no module {error.name!r}",
+                f"{origin} names {name}, and it was looked for in {Path.cwd()} and where Python looks",
+                "run headwater in the folder that holds it, or mend the setting",
+            ) from None
+        raise _broken(name, error) from error
+    except Exception as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> Exception:
+    from eventstore.errors import DeclarationError
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    place = f"{frames[-1].filename}, line {frames[-1].lineno}" if len(frames) > 1 else name
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}, line {error.lineno}"
+    return DeclarationError(
+        f"the application's module {name} cannot be imported",
+        f"{type(error).__name__}: {error}\nat {place}",
+        "mend it; `headwater --debug …` shows the traceback",
+    )

@@ -1,0 +1,1 @@
+"""The revisions of headwater's own tables; :mod:`headwater.migrate` runs them."""
