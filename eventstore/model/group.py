@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from eventstore.errors import HeadwaterError
 
@@ -25,10 +25,11 @@ class GroupCommit(Generic[T, R]):
 
     def __init__(self, commit: Callable[[Sequence[T]], Sequence[R | BaseException]], name: str, limit: int = 500):
         self._commit, self._name, self._limit = commit, name, limit
-        self._queue: deque[tuple[T, Future[R]]] = deque()
+        self._queue: deque[tuple[T, Future[R] | _Waiter[R]]] = deque()
         self._committing = threading.Lock()
         self._committer: int | None = None
         self._waiting = threading.Condition()
+        self._idle = False
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -41,14 +42,18 @@ class GroupCommit(Generic[T, R]):
                     "it would wait for itself for ever",
                     "return events instead, or let a reaction send the command once they are stored",
                 )
-            return self.submit(call).result()
+            waiter = _Waiter[R]()
+            self._enqueue(call, waiter)
+            return waiter.result()
         try:
             self._committer = threading.get_ident()
             outcome = self._commit([call])[0]
         finally:
             self._committer = None
             self._committing.release()
-        self._wake_if_needed()
+        if self._queue:
+            with self._waiting:
+                self._waiting.notify()
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -56,14 +61,7 @@ class GroupCommit(Generic[T, R]):
     def submit(self, call: T) -> Future[R]:
         """Queue ``call`` and return at once; no thread is used for waiting."""
         future: Future[R] = Future()
-        with self._waiting:
-            if self._closed:
-                raise HeadwaterError(f"{self._name} is closed", "the application was stopped", "make a new App")
-            self._queue.append((call, future))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-                self._thread.start()
-            self._waiting.notify()
+        self._enqueue(call, future)
         return future
 
     def close(self) -> None:
@@ -75,16 +73,24 @@ class GroupCommit(Generic[T, R]):
         if thread is not None and thread is not threading.current_thread():
             thread.join(CLOSE_SECONDS)
 
-    def _wake_if_needed(self) -> None:
-        if self._queue:
-            with self._waiting:
+    def _enqueue(self, call: T, outcome: Future[R] | _Waiter[R]) -> None:
+        with self._waiting:
+            if self._closed:
+                raise HeadwaterError(f"{self._name} is closed", "the application was stopped", "make a new App")
+            self._queue.append((call, outcome))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                self._thread.start()
+            elif self._idle:
                 self._waiting.notify()
 
     def _serve(self) -> None:
         while True:
             with self._waiting:
+                self._idle = True
                 while not self._queue and not self._closed:
                     self._waiting.wait()
+                self._idle = False
                 if not self._queue:
                     return
             with self._committing:
@@ -107,3 +113,32 @@ class GroupCommit(Generic[T, R]):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+
+class _Waiter(Generic[R]):
+    """A future for one thread that waits at once: a bare lock, a fifth of a Future's cost."""
+
+    __slots__ = ("_done", "_error", "_result")
+
+    def __init__(self) -> None:
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._error: BaseException | None = None
+        self._result: R | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return True
+
+    def set_result(self, result: R) -> None:
+        self._result = result
+        self._done.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._done.release()
+
+    def result(self) -> R:
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return cast(R, self._result)
