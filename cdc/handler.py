@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import orjson
 from sqlalchemy import Connection
 
 from cdc.decode import CAPTURE_OFFSET, CAPTURE_TOPIC, Decoder
@@ -100,9 +101,27 @@ class IngestHandler:
         return Item(record, Delivery(message, _place(record, message)))
 
     def keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
-        """Table and primary key (both keys of a re-key); the bytes of the record's key, also when undecodable."""
-        message = self._decoded(record) if item is None else item.content.message
-        return (*_row_keys(message), *_raw_keys(record))
+        """Table and primary key, both keys of a re-key; the table for rows without one.
+
+        Of a record that cannot be decoded: the same as far as its topic and its key tell, else its key's bytes.
+        """
+        message = item.content.message if item is not None else self._decoded(record) or self._keyed(record)
+        if message is not None:
+            return _row_keys(message)
+        if record.key is None:
+            return []
+        topic = record.headers.get(CAPTURE_TOPIC, record.topic).encode(errors="backslashreplace").decode()
+        return [f"{topic}#{hashlib.sha256(record.key).hexdigest()[:16]}"]
+
+    def _keyed(self, record: Record) -> RowMessage | None:
+        """What a record with a broken value is about: as if it were a delete of the row its key names."""
+        topic = record.headers.get(CAPTURE_TOPIC, record.topic)
+        table = next((name for name in self._ingest.tables if topic.endswith(f".{name}")), None)
+        if table is None or record.key is None:
+            return None
+        schema, _, name = table.rpartition(".")
+        source = {"schema": schema, "table": name}
+        return self._decoded(record._replace(value=orjson.dumps({"op": "d", "before": None, "source": source})))
 
     def whole(self, record: Record) -> bool:
         """A row as it is, or its end, makes earlier changes of the key dispensable; a re-key or a part does not."""
@@ -184,12 +203,4 @@ def _row_keys(message: RowMessage | None) -> list[str]:
     if message.key is None:
         return [message.table]
     keys = (message.key, message.new_key, message.old_key)
-    return [f"{message.table}:{key_text(key)}" for key in keys if key is not None]
-
-
-def _raw_keys(record: Record) -> list[str]:
-    """What a record shares with those of its key even where neither can be decoded."""
-    if record.key is None:
-        return []
-    topic = record.headers.get(CAPTURE_TOPIC, record.topic).encode(errors="backslashreplace").decode()
-    return [f"{topic}#{hashlib.sha256(record.key).hexdigest()[:16]}"]
+    return list(dict.fromkeys(f"{message.table}:{key_text(key)}" for key in keys if key is not None))
