@@ -158,6 +158,10 @@ class ProjectionHandler:
             rows.apply(touch, _found(looked_up, touch))
         return ProjectionWork(self._store(connection), self._held, stored, rows.changed)
 
+    def whole(self, record: Record) -> bool:
+        """Never: an event says what happened, not what everything is."""
+        return False
+
     # ---------------------------------------------------------------- steps
 
     def _load(self, touches: Sequence[Touch], connection: Connection) -> dict[Key, RowValues]:

@@ -132,6 +132,10 @@ class SqlProjectionHandler:
     def prepare(self, items: Sequence[Item], connection: Connection) -> SqlProjectionWork:
         return SqlProjectionWork(self.projection, [item.content for item in items])
 
+    def whole(self, record: Record) -> bool:
+        """Never: an event says what happened, not what everything is."""
+        return False
+
     def _known(self, connection: Connection) -> set[str]:
         """Those of its tables that were made before; refused when another projection made them."""
         create_schema(connection)

@@ -122,7 +122,7 @@ def test_constraints_and_indexes_carry_the_generations_name(drive: Any, engine: 
 def test_indexes_on_expressions_and_checks_are_made_too(drive: Any, record: Any) -> None:
     handler = ProjectionHandler(_plain(Indexed))
     drive.start(handler)
-    with pytest.raises(DBAPIError, match="(?i)check"):
+    with pytest.raises(DBAPIError, match=r"(?i)check"):
         drive(handler, record("note-1", Noted(text="")))
 
 
