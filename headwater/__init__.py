@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cdc.change import Change, Created, Deleted, Origin, Rekeyed, Updated
-    from cdc.ingest import Ingest, to
+    from cdc.ingest import Addressed, Ingest, to
     from eventstore.errors import (
         AlreadyRunning,
         CommandError,
@@ -52,12 +52,15 @@ if TYPE_CHECKING:
     from eventstore.model.message import Command, Event, Meta, upcasts
     from eventstore.model.record import Position
     from eventstore.model.request import Receipt
+    from eventstore.pipeline import DeadLetter, OnProgress, PipelineStatus
     from headwater.app import App
+    from headwater.ingesting import FileProgress, IngestSummary
     from headwater.settings import Settings
-    from projections import DELETE, Delete, Projection, ReadModel, SqlProjection
+    from projections import DELETE, Delete, Explanation, Projection, ReadModel, SqlProjection
 
 __all__ = [
     "ANY",
+    "Addressed",
     "Aggregate",
     "AlreadyRunning",
     "App",
@@ -67,24 +70,30 @@ __all__ = [
     "CommandIdReused",
     "Created",
     "DELETE",
+    "DeadLetter",
     "DeclarationError",
     "Delete",
     "Deleted",
     "EXISTS",
     "Event",
+    "Explanation",
+    "FileProgress",
     "HandlingError",
     "HeadwaterError",
     "IncompleteRow",
     "Ingest",
+    "IngestSummary",
     "LeaseLost",
     "Meta",
     "NO_STREAM",
     "NoSuchStream",
     "NotFound",
     "NotStorable",
+    "OnProgress",
     "Origin",
     "Parked",
     "PipelineError",
+    "PipelineStatus",
     "Position",
     "PositionOutsideLog",
     "Projection",
@@ -115,15 +124,17 @@ __all__ = [
 
 _HOMES = {
     "cdc.change": ("Change", "Created", "Deleted", "Origin", "Rekeyed", "Updated"),
-    "cdc.ingest": ("Ingest", "to"),
+    "cdc.ingest": ("Addressed", "Ingest", "to"),
     "eventstore.model.aggregate": ("Aggregate", "applies", "handles"),
     "eventstore.model.request": ("Receipt",),
     "eventstore.model.log": ("ANY", "EXISTS", "NO_STREAM"),
     "eventstore.model.message": ("Command", "Event", "Meta", "upcasts"),
     "eventstore.model.record": ("Position",),
+    "eventstore.pipeline": ("DeadLetter", "OnProgress", "PipelineStatus"),
     "headwater.app": ("App",),
+    "headwater.ingesting": ("FileProgress", "IngestSummary"),
     "headwater.settings": ("Settings",),
-    "projections": ("DELETE", "Delete", "Projection", "ReadModel", "SqlProjection"),
+    "projections": ("DELETE", "Delete", "Explanation", "Projection", "ReadModel", "SqlProjection"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, Unpack
+from typing import TypeAlias, TypeVar, Unpack
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -24,37 +19,22 @@ from eventstore.model.message import Command, Event
 from eventstore.model.record import Position
 from eventstore.model.repository import Loaded
 from eventstore.model.request import Receipt, request
-from eventstore.model.stream import check_app_name, stream_name
-from eventstore.pipeline import (
-    DeadLetter,
-    DeadLetters,
-    OnProgress,
-    Pipeline,
-    PipelineStatus,
-    Worker,
-    catch_up,
-    rebuild,
-    statuses,
-)
+from eventstore.model.stream import stream_name
 from eventstore.sql.engine import available, reading, writing
 from headwater import appending, futures, pipelines
 from headwater.aio import Aio
 from headwater.context import Context
 from headwater.guard import inside_transaction, outside_transaction
-from headwater.ingesting import FileProgress, IngestSummary, ingest_files
-from headwater.parts import AnyProjection, Part, Parts, sort_parts
-from headwater.preparing import prepare
-from headwater.resources import Resources
-from headwater.settings import Loaded as LoadedSettings
-from headwater.settings import load_settings
-from projections import Explanation, Projection, explain, get
+from headwater.operations import Operations
+from headwater.parts import AnyProjection, Part
+from projections import Projection, get
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R")
 Wait: TypeAlias = AnyProjection | Sequence[AnyProjection] | None
 
 
-class App:
+class App(Operations):
     """``App("shop", Order, summary, legacy)``: what an application consists of, and everything done with it.
 
     ``parts`` are aggregate classes, projections and ingests. ``database`` and ``partitions`` override the
@@ -63,76 +43,8 @@ class App:
     """
 
     def __init__(self, name: str, *parts: Part, database: str | None = None, partitions: int | None = None) -> None:
-        self.name = check_app_name(name)
-        self.parts: Parts = sort_parts(parts)
-        self._database, self._partitions = database, partitions
-        self._opening = threading.Lock()
-        self._resources: Resources | None = None
+        super().__init__(name, *parts, database=database, partitions=partitions)
         self.aio = Aio(self)
-
-    def __repr__(self) -> str:
-        return f"App({self.name!r})"
-
-    # ---------------------------------------------------------------- settings and what is open
-
-    @cached_property
-    def configuration(self) -> LoadedSettings:
-        """The settings, with the origin of each."""
-        return load_settings()
-
-    @property
-    def database(self) -> str:
-        """The URL of the database. It may hold a password: do not print it."""
-        return self._database or self.configuration.settings.database or f"sqlite:///{self.name}.db"
-
-    @property
-    def partitions(self) -> int:
-        """The number of partitions of each topic."""
-        return self._partitions or self.configuration.settings.partitions
-
-    @property
-    def is_open(self) -> bool:
-        """Whether this process has the database open."""
-        return self._resources is not None and not self._resources.inherited
-
-    @property
-    def resources(self) -> Resources:
-        """The open database. The first use prepares it."""
-        found = self._resources
-        if found is not None and not found.inherited:
-            return found
-        with self._opening:
-            if self._resources is not None and self._resources.inherited:
-                self._resources.abandon()
-                self._resources = None
-            if self._resources is None:
-                opened = Resources(self.name, self.database)
-                try:
-                    prepare(opened, self.parts, self.partitions)
-                except BaseException:
-                    opened.close()
-                    raise
-                self._resources = opened
-            return self._resources
-
-    def prepare(self) -> None:
-        """Make or migrate headwater's tables, the topics, and the tables of read models. Costs little when done."""
-        prepare(self.resources, self.parts, self.partitions)
-
-    def close(self) -> None:
-        """Finish what was submitted and close every connection. The next use opens it again."""
-        with self._opening:
-            open_, self._resources = self._resources, None
-        if open_ is not None:
-            open_.abandon() if open_.inherited else open_.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---------------------------------------------------------------- commands
 
@@ -158,7 +70,7 @@ class App:
         made = request(self.parts.aggregate_for(type(command)), command, expected=expected, **context)
         receipt = self.resources.commands.execute(made)
         if wait is not None:
-            self._arrival(wait, receipt.position, timeout).result()
+            self._arrival(wait, receipt, timeout).result()
         return receipt
 
     def submit(
@@ -178,7 +90,7 @@ class App:
             return decided
         return futures.then(
             decided,
-            lambda receipt: futures.after(self._arrival(wait, receipt.position, timeout), lambda _: receipt),
+            lambda receipt: futures.after(self._arrival(wait, receipt, timeout), lambda _: receipt),
         )
 
     # ---------------------------------------------------------------- reading
@@ -192,7 +104,7 @@ class App:
         """
         self.parts.projection(projection)
         if after is not None:
-            self._arrival(projection, _position(after), timeout).result()
+            self._arrival(projection, after, timeout).result()
         return self._read_row(projection, key)
 
     def submit_get(
@@ -201,12 +113,12 @@ class App:
         """:meth:`get` as a future."""
         self.parts.projection(projection)
         readers = self.resources.readers
-        arrived = self._arrival(projection, _position(after), timeout) if after is not None else futures.done(None)
+        arrived = self._arrival(projection, after, timeout) if after is not None else futures.done(None)
         return futures.then(arrived, lambda _: readers.submit(self._read_row, projection, key))
 
     def wait(self, projections: Wait, after: Receipt | Position, *, timeout: float = 5.0) -> None:
         """Return when these projections show what ``after`` reached."""
-        self._arrival(projections, _position(after), timeout).result()
+        self._arrival(projections, after, timeout).result()
 
     def state(self, aggregate: type[A], key: object, *, version: int | None = None, at: datetime | None = None) -> A:
         """The state of an aggregate: now, as of a version, or as of a time. :class:`NotFound`."""
@@ -288,95 +200,6 @@ class App:
         with self.transaction() as own:
             return appending.append(log, self.parts, events, expected, own, context)
 
-    # ---------------------------------------------------------------- pipelines
-
-    def pipelines(self, *projections: AnyProjection | str) -> list[Pipeline]:
-        """The pipelines of these projections, or of these names; without any, all, those of ingests included."""
-        chosen = [self.parts.pipeline_name(projection) for projection in projections]
-        return pipelines.build(self.resources, self.parts, self.configuration.settings, chosen)
-
-    @contextmanager
-    def running(self, on_progress: OnProgress | None = None) -> Iterator[Worker]:
-        """Run every pipeline in threads for as long as the block lasts: in a web service, or a test."""
-        resources = self.resources
-        worker = Worker(resources.engine, resources.wakeup, self.pipelines(), on_progress=on_progress)
-        worker.start()
-        try:
-            yield worker
-        finally:
-            worker.stop(self.configuration.settings.stop_seconds)
-
-    def run(self, stop: threading.Event | None = None, on_progress: OnProgress | None = None) -> None:
-        """Run every pipeline until ``stop`` is set."""
-        stop = stop or threading.Event()
-        with self.running(on_progress):
-            stop.wait()
-
-    def catch_up(
-        self,
-        *projections: AnyProjection | str,
-        on_progress: OnProgress | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Run pipelines in this thread until nothing is left. :class:`PipelineError` when one stands still."""
-        outside_transaction("catch_up")
-        resources = self.resources
-        catch_up(
-            resources.engine, resources.wakeup, self.pipelines(*projections), on_progress=on_progress, timeout=timeout
-        )
-
-    def rebuild(self, projection: AnyProjection | str, on_progress: OnProgress | None = None) -> None:
-        """Empty a read model and fold it anew from the beginning of the log; returns when it has caught up.
-
-        Its dead letters go, and come again if they still fail.
-        """
-        outside_transaction("rebuild")
-        resources = self.resources
-        (pipeline,) = self.pipelines(projection)
-        rebuild(resources.engine, resources.wakeup, pipeline)
-        pipelines.finish(resources, [pipeline], on_progress)
-
-    def ingest(
-        self,
-        *files: str | Path,
-        into: str | None = None,
-        dry_run: bool = False,
-        progress: FileProgress | None = None,
-    ) -> list[IngestSummary]:
-        """Ingest capture files, one after the other, and say what came of each.
-
-        ``into`` names the ingest; needed only where the application has several. ``dry_run``: as if into an
-        empty database, and nothing is kept. ``progress(file, records so far, records in it)``.
-        """
-        outside_transaction("ingest")
-        return ingest_files(self, [Path(file) for file in files], into, dry_run, progress)
-
-    def explain(self, projection: Projection[Any] | str, key: object) -> Explanation:
-        """How a row came to be: every event that touched it, with the columns it changed."""
-        found = self.parts.fold(projection)
-        resources = self.resources
-        with available(resources.engine), reading(resources.engine) as connection:
-            return explain(found, key, resources.log.source(self.parts.categories), connection, resources.log)
-
-    def status(self) -> list[PipelineStatus]:
-        """Where every pipeline stands."""
-        return statuses(self.resources.engine, self.pipelines())
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """What could not be handled, and what to do with it."""
-        return self.resources.dead_letters
-
-    def collapse(self, key: str, *, pipeline: str | None = None) -> DeadLetter:
-        """Let the newest dead letter of a key stand for those before it, and retry it. :class:`Refused`."""
-        handlers = {each.name: each.handler for each in self.pipelines()}
-        return self.dead_letters.collapse(key, lambda name, record: handlers[name].whole(record), pipeline=pipeline)
-
-    def work_off(self, names: Sequence[str]) -> None:
-        """Return when these pipelines have worked off the dead letters that are due: here, or where they run."""
-        outside_transaction("work_off")
-        pipelines.finish(self.resources, self.pipelines(*names), None)
-
     # ---------------------------------------------------------------- inside
 
     def _read_row(self, projection: Projection[R], key: object) -> R | None:
@@ -384,18 +207,21 @@ class App:
         with available(engine), reading(engine) as connection:
             return get(projection, key, connection)
 
-    def _arrival(self, projections: Wait, position: Position, timeout: float) -> Future[None]:
-        """A future that is done when all of ``projections`` are at ``position``."""
+    def _arrival(self, projections: Wait, after: Receipt | Position, timeout: float) -> Future[None]:
+        """A future that is done when all of ``projections`` show what ``after`` reached."""
         outside_transaction("waiting for a projection")
         wanted = projections if isinstance(projections, Sequence) else [projections] if projections else []
-        waits, deadline = self.resources.waits, time.monotonic() + timeout
-        arrived = futures.done(None)
+        position, first = _span(after)
+        waits, arrived = self.resources.waits, futures.done(None)
         for projection in wanted:
             name = self.parts.projection(projection).name
-            left = max(0.0, deadline - time.monotonic())
-            arrived = futures.both(arrived, waits.submit(name, pipelines.GENERATION, position, left))
+            wait = waits.submit(name, pipelines.GENERATION, position, timeout, first=first)
+            arrived = futures.both(arrived, wait)
         return arrived
 
 
-def _position(after: Receipt | Position) -> Position:
-    return after.position if isinstance(after, Receipt) else after
+def _span(after: Receipt | Position) -> tuple[Position, Position | None]:
+    """The position to wait for and, of a receipt, where its events begin."""
+    if not isinstance(after, Receipt):
+        return after, None
+    return after.position, {partition: end - len(after.events) for partition, end in after.position.items()}

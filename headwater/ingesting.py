@@ -23,7 +23,7 @@ from headwater.preparing import prepare
 from headwater.resources import Resources
 
 if TYPE_CHECKING:
-    from headwater.app import App
+    from headwater.host import Host
 
 FileProgress: TypeAlias = Callable[[Path, int, int], None]
 """Called with the file, how many of its records were read so far, and how many it has."""
@@ -52,7 +52,7 @@ class IngestSummary:
 
 
 def ingest_files(
-    app: App, files: Sequence[Path], into: str | None, dry_run: bool, progress: FileProgress | None
+    app: Host, files: Sequence[Path], into: str | None, dry_run: bool, progress: FileProgress | None
 ) -> list[IngestSummary]:
     """See :meth:`headwater.App.ingest`."""
     ingest = _chosen(app, into)
@@ -67,7 +67,7 @@ def ingest_files(
             resources.close()
 
 
-def _chosen(app: App, into: str | None) -> Ingest:
+def _chosen(app: Host, into: str | None) -> Ingest:
     ingests = app.parts.ingests
     if into is not None:
         return app.parts.ingest(into)
@@ -87,7 +87,7 @@ def _chosen(app: App, into: str | None) -> Ingest:
 
 
 def _ingest(
-    app: App, resources: Resources, ingest: Ingest, file: Path, dry_run: bool, progress: FileProgress | None
+    app: Host, resources: Resources, ingest: Ingest, file: Path, dry_run: bool, progress: FileProgress | None
 ) -> IngestSummary:
     with CaptureSource(file) as source:
         pipeline = pipelines.of_ingest(resources, ingest, app.configuration.settings, source)

@@ -11,7 +11,10 @@ from headwater.settings import Settings
 
 
 def configure(settings: Settings) -> None:
-    """Send what headwater and the application log to stderr; stdout is left to what a command prints."""
+    """Send logs to stderr; stdout is left to what a command prints.
+
+    The level is that of headwater's own loggers; of other libraries, warnings and worse are shown.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -29,7 +32,8 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level.upper())))
+    logging.getLogger("headwater").setLevel(settings.log_level.upper())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

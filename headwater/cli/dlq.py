@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 
 from headwater.cli.console import Json, note, number, plural, print_json, readable, say, table
@@ -41,9 +42,10 @@ def list_(
     if json:
         print_json([summary(letter) for letter in found])
         return
-    made = table("id", "state", "pipeline", "key", "tries", "error", right=("id", "tries"))
+    last = "note" if closed else "error"
+    made = table("id", "state", "pipeline", "key", "tries", last, right=("id", "tries"))
     for letter in found:
-        error = letter.note if closed else _first_line(letter.error) or "waits behind another of its key"
+        error = letter.note if closed else _brief(letter.error) or "waits behind another of its key"
         style = "red" if letter.state == "parked" else None
         row = (str(letter.id), letter.state.value, letter.pipeline, letter.key, number(letter.attempts), error)
         made.add_row(*row, style=style)
@@ -76,10 +78,13 @@ def document(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _first_line(error: str) -> str:
-    """What happened, without the code that stands before it."""
-    lines = error.splitlines()
-    return lines[0].removeprefix("[").partition("] ")[2] or lines[0] if lines else ""
+def _brief(error: str) -> str:
+    """What happened and why, without the code before it and the advice after it."""
+    what, _, rest = error.partition("\n  why: ")
+    why = rest.partition("\n  fix: ")[0]
+    what = what.partition("\n  fix: ")[0]
+    what = what.partition("] ")[2] or what if what.startswith("[HW-") else what
+    return "\n".join(line.strip() for line in (what, why) if line)
 
 
 @group.command()
@@ -128,9 +133,20 @@ def _show(letter: DeadLetter, behind: list[int]) -> None:
 
 
 def _clipped(data: bytes | None) -> str:
-    text = readable(data) or ""
+    text = _without_schema(readable(data) or "")
     left = len(text) - SHOWN_BYTES
     return text if left <= 0 else f"{text[:SHOWN_BYTES]}… ({number(left)} more characters: --json)"
+
+
+def _without_schema(text: str) -> str:
+    """The payload of a message that carries its schema with it, which is most of it and the same in each."""
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    if not isinstance(message, dict) or message.keys() != {"schema", "payload"}:
+        return text
+    return f"{orjson.dumps(message['payload'], option=orjson.OPT_INDENT_2).decode()}\n(its schema is left out: --json)"
 
 
 @group.command()
@@ -207,7 +223,7 @@ def _tell(before: list[DeadLetter], after: list[DeadLetter], json: bool) -> None
         made = table("id", "key", "was", "is", "error", right=("id",))
         for letter in after:
             open_ = letter.closed_at is None
-            error = _first_line(letter.error) if open_ else letter.note
+            error = _brief(letter.error) if open_ else letter.note
             style = "yellow" if open_ else "green"
             made.add_row(str(letter.id), letter.key, was[letter.id].value, letter.state.value, error, style=style)
         if after:

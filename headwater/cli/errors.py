@@ -84,7 +84,8 @@ def _panel(said: Said) -> None:
     from rich.text import Text
 
     body = Text(said.what, style="bold")
-    for label, text in (("why", said.why), ("what to do", said.fix)):
+    why = "usage" if said.code == "usage" else "why"
+    for label, text in ((why, said.why), ("what to do", said.fix)):
         if text:
             body.append(f"\n\n{label}\n", style="dim not bold")
             body.append(text, style="not bold")

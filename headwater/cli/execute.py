@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headwater.cli.console import Json, note, plain, plural, print_json, say, table
+from headwater.cli.console import Json, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ def event_document(event: Event) -> dict[str, object]:
 def _show(receipt: Receipt) -> None:
     said = plural(len(receipt.events), "event") if receipt.events else "nothing changed"
     again = ", carried out before under this id" if receipt.repeated else ""
-    note(f"{receipt.stream} is at version {receipt.version} ({said}{again})", style="green")
+    say(f"{receipt.stream} is at version {receipt.version} ({said}{again})", style="green")
     for event in receipt.events:
         say(f"{event.meta.version:>6}  {event.event_name}  {event.model_dump_json()}")

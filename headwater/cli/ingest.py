@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headwater.cli.console import Json, note, number, plural, print_json, say, table
+from headwater.cli.console import Json, note, number, plain, plural, print_json, say, table
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.loading import opened
 
@@ -82,7 +82,7 @@ def inspect(files: Files, json: Json = False) -> None:
 
     found = [inspect_capture(file) for file in files]
     if json:
-        print_json(found)
+        print_json([_inspected(one) for one in found])
         return
     for number_, one in enumerate(found):
         if number_:
@@ -90,19 +90,43 @@ def inspect(files: Files, json: Json = False) -> None:
         _show_inspection(one)
 
 
+def _inspected(found: Inspection) -> dict[str, Any]:
+    tables = [
+        plain(one)
+        | {
+            "columns": None
+            if one.columns is None
+            else [{"name": c.name, "type": repr(c.type), "optional": c.optional} for c in one.columns]
+        }
+        for one in found.tables.values()
+    ]
+    return {
+        "file": str(found.path),
+        "records": found.records,
+        "tables": tables,
+        "sides": found.sides,
+        "faulty": found.faulty,
+        "faults": found.faults,
+        "broken": found.broken,
+    }
+
+
 def _show_inspection(found: Inspection) -> None:
     """What is in one capture."""
     from headwater.cli.event_lines import short_time
 
     note(f"{found.path.name}: {plural(found.records, 'record')}")
-    numbers = ("created", "updated", "deleted", "read", "truncated")
-    made = table("table", *numbers, "key", "columns", "first", "last", right=numbers)
-    for one in sorted(found.tables.values(), key=lambda each: each.table):
-        counts = (one.ops.get(op, 0) for op in "cudrt")
-        shapes = f" ({one.versions} shapes)" if one.versions > 1 else ""
+    numbers = ("create", "update", "delete", "read", "truncate")
+    made = table("table", *numbers, "first", "last", right=numbers)
+    tables = sorted(found.tables.values(), key=lambda each: each.table)
+    for one in tables:
         times = (short_time(at) if at is not None else "" for at in (one.first, one.last))
-        made.add_row(one.table, *map(number, counts), ", ".join(one.key) or "none", _columns(one) + shapes, *times)
+        made.add_row(one.table, *(number(one.ops.get(op, 0)) for op in "cudrt"), *times)
     say(made)
+    for one in tables:
+        shapes = f" ({one.versions} shapes)" if one.versions > 1 else ""
+        say(f"\n{one.table}  key {', '.join(one.key) or 'none'}{shapes}")
+        say(f"  {_columns(one)}")
     tombstones = sum(one.tombstones for one in found.tables.values())
     others = {**found.sides, "tombstone": tombstones} if tombstones else found.sides
     if others:
@@ -118,4 +142,4 @@ def _show_inspection(found: Inspection) -> None:
 def _columns(one: TableSummary) -> str:
     if one.columns is None:
         return ", ".join(one.names)
-    return ", ".join(f"{column.name} {column.type}" for column in one.columns)
+    return ", ".join(f"{column.name} {type(column.type).__name__}" for column in one.columns)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headwater.cli.console import Json, console, note, number, print_json_line
+from headwater.cli.console import Json, console, note, number, print_json_line, say
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.loading import opened
 from headwater.cli.status import explain_states, status_table
@@ -177,7 +177,7 @@ class _Display:
             return found
         if self._live is not None:
             self._live.stop()
-        self._print_lines(found)
+        say(status_table(found))
         explain_states(found)
         return found
 
