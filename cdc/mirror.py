@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, inspect, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import StatementError
 from sqlalchemy.schema import CreateColumn
 
 from cdc import schema
@@ -20,7 +21,7 @@ from cdc.images import Image, ImageKey, Images
 from cdc.ingest import Ingest
 from cdc.message import RowMessage
 from cdc.mirror_shape import Growth, MirrorColumn, Shape, check_names, given_table, grown, load_shape, shape_of
-from eventstore.errors import Refused
+from eventstore.errors import HeadwaterError, Refused
 from eventstore.sql.engine import is_sqlite
 
 Values = dict[str, Any]
@@ -156,15 +157,23 @@ class MirrorWork:
     made: dict[str, Made]
 
     def write(self, connection: Connection) -> None:
-        for plan in self.plans:
-            if plan.new:
-                self._make(connection, plan)
-            elif plan.growth is not None:
-                self._grow(connection, plan, plan.growth)
-            if plan.gone:
-                _delete(connection, plan.table, plan.gone)
-            if plan.there:
-                _upsert(connection, plan.table, plan.there)
+        try:
+            for plan in self.plans:
+                self._write(connection, plan)
+        except StatementError as error:
+            if isinstance(error.orig, HeadwaterError):  # a column type refused a value
+                raise error.orig from None
+            raise
+
+    def _write(self, connection: Connection, plan: MirrorPlan) -> None:
+        if plan.new:
+            self._make(connection, plan)
+        elif plan.growth is not None:
+            self._grow(connection, plan, plan.growth)
+        if plan.gone:
+            _delete(connection, plan.table, plan.gone)
+        if plan.there:
+            _upsert(connection, plan.table, plan.there)
 
     def committed(self) -> None:
         for plan in self.plans:

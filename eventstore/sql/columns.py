@@ -90,7 +90,7 @@ class ExactNumeric(TypeDecorator[Decimal]):
             return number
         if number.is_nan():
             return number
-        if number.is_finite() and abs(number) < self._limit:
+        if number.is_finite() and number.copy_abs() < self._limit:
             fitting = number.quantize(self._unit, context=_EXACT)
             if fitting == number:
                 return fitting

@@ -120,15 +120,19 @@ class Bench:
         catch_up(self.engine, self.log.wakeup, [Pipeline(self.ingest.name, self.source, handler, options=options)])
         return self
 
-    def mirror(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a mirror that was made here, with the values of their columns' types, in order."""
+    def mirror(self, name: str, *columns: str) -> list[dict[str, Any]]:
+        """The rows of a mirror that was made here, with the values of their columns' types, in order.
+
+        ``columns``: only these. psycopg cannot read every time that PostgreSQL can hold.
+        """
         with reading(self.engine) as connection:
             found = connection.scalars(select(schema.mirror.c.columns).where(schema.mirror.c.name == name)).first()
             if found is None:
                 return []
             table = load_shape(found).table(name)
-            names = [column.name for column in table.columns]
-            rows = [dict(zip(names, row, strict=True)) for row in connection.execute(select(table))]
+            chosen = [column for column in table.columns if not columns or column.name in columns]
+            names = [column.name for column in chosen]
+            rows = [dict(zip(names, row, strict=True)) for row in connection.execute(select(*chosen))]
         return sorted(rows, key=repr)
 
     def events(self, category: str) -> list[Event]:
