@@ -79,6 +79,9 @@ class Reader:
         steps = list(_steps(block.text))
         for number, (command, expected) in enumerate(steps, 1):
             where = f"{page.relative_to(ROOT)}, line {block.line}: {command}"
+            if command.startswith("cd "):
+                self._folder /= command.removeprefix("cd ")
+                continue
             if command.endswith("&"):
                 self._start(command.removesuffix("&"))
                 continue
