@@ -102,7 +102,7 @@ class _Chain:
 
 
 @dataclass(slots=True)
-class _Decision:
+class Decision:
     """What an aggregate answered: events, already applied to its state, or nothing, or a failure."""
 
     events: list[Event]
@@ -153,9 +153,9 @@ class _Round:
 
     def _decide(self, n: int, request: Request) -> None:
         chain = self._chains.get(request.stream) or self._begin(request)
-        decision = _ask(request, chain.loaded)
+        decision = ask(request, chain.loaded)
         if chain.doubtful and not decision.to_store and self._refresh(request, chain, decision):
-            decision = _ask(request, chain.loaded)
+            decision = ask(request, chain.loaded)
         if decision.to_store:
             self._add(n, request, chain, decision)
             return
@@ -179,7 +179,7 @@ class _Round:
         chain = self._chains[request.stream] = _Chain(loaded, doubtful, loaded.version)
         return chain
 
-    def _refresh(self, request: Request, chain: _Chain, decision: _Decision) -> bool:
+    def _refresh(self, request: Request, chain: _Chain, decision: Decision) -> bool:
         """Bring a doubtful state up to date; whether there is reason to decide again."""
         if decision.spoiled or chain.loaded.version == 0:
             chain.loaded = self._repository.load(request.aggregate, request.stream)
@@ -189,7 +189,7 @@ class _Round:
         chain.doubtful, chain.began_at = False, chain.loaded.version
         return changed
 
-    def _add(self, n: int, request: Request, chain: _Chain, decision: _Decision) -> None:
+    def _add(self, n: int, request: Request, chain: _Chain, decision: Decision) -> None:
         meta = request.meta
         append = Append(
             request.stream,
@@ -295,10 +295,10 @@ def _snapshot_due(chain: _Chain) -> bool:
     return bool(every) and chain.began_at // every != chain.loaded.version // every
 
 
-def _ask(request: Request, loaded: Loaded[Aggregate]) -> _Decision:
+def ask(request: Request, loaded: Loaded[Aggregate]) -> Decision:
     """Let the aggregate decide, applying each event as it comes; encoded, so that nothing unstorable passes."""
     command, meta = stamp(request.command, request.meta), request.meta
-    decision = _Decision([], [])
+    decision = Decision([], [])
     try:
         _check_version(request, loaded.version)
         for event in decide(loaded.state, command):
