@@ -26,7 +26,7 @@ from cdc.envelope import DEFAULT_MAX_BYTES, Parsed, Parser
 from cdc.message import Message, Op, Row, RowMessage, SideMessage, SourcePosition
 from cdc.row import DEFAULT_PLACEHOLDER, Placeholder, RowDecoder
 from cdc.side import Foreign, foreign, side_kind
-from cdc.types import Type
+from cdc.types import Type, shown
 from eventstore.errors import Undecodable
 from eventstore.model.record import Record
 
@@ -36,6 +36,7 @@ Declared = Mapping[str, Mapping[str, Type]]
 CAPTURE_TOPIC, CAPTURE_PARTITION, CAPTURE_OFFSET = "capture.topic", "capture.partition", "capture.offset"
 CAPTURE_UNPARSABLE = "capture.unparsable"
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
+MAX_REASON = 1_000
 _OPS = frozenset(get_args(Op))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SNAPSHOTS = {None: "false", False: "false", True: "true"}
@@ -76,7 +77,7 @@ class Decoder:
         except ValueError as error:
             raise Undecodable(
                 _what(record),
-                str(error),
+                str(error)[:MAX_REASON],
                 "look at its bytes with `headwater dlq show`, and at the converters of the connector: "
                 "key and value must be written by org.apache.kafka.connect.json.JsonConverter",
             ) from None
@@ -98,7 +99,7 @@ class Decoder:
         payload, headers = parsed.payload, record.headers
         op: Op = payload["op"]
         if type(op) is not str or op not in _OPS:
-            raise ValueError(f"its op is {op!r:.80}, which is none of {', '.join(sorted(_OPS))}")
+            raise ValueError(f"its op is {shown(op)}, which is none of {', '.join(sorted(_OPS))}")
         source = _object(payload, "source")
         table = _table(source)
         declared = self._declared.get(table, self._undeclared)
@@ -205,7 +206,7 @@ def _sequence(sequence: Any) -> tuple[int, int]:
         commit, lsn = orjson.loads(sequence)
         return int(lsn) if commit is None else int(commit), int(lsn)
     except (ValueError, TypeError):
-        raise ValueError(f'its source.sequence is not like ["1","2"]: {sequence!r:.80}') from None
+        raise ValueError(f'its source.sequence is not like ["1","2"]: {shown(sequence)}') from None
 
 
 def _time(source: Mapping[str, Any]) -> datetime | None:

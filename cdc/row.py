@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc import types
+from cdc.connect import MAX_DEPTH
 from cdc.message import UNCHANGED, Column, Row
 from cdc.types import Type
 
@@ -75,8 +76,11 @@ class RowDecoder:
                 value = raw.get(name)
                 if value is not None and type(value) is not as_it_is:
                     row[name] = decode(value)
+            if self.columns is None:
+                for name in raw.keys() - self._names:
+                    _check_depth(raw[name])
         except (ValueError, OverflowError) as error:
-            raise ValueError(f"column {name!r}: {error}") from None
+            raise ValueError(f"column {name[:80]!r}: {error}") from None
         return row
 
     def decode_changed(self, raw: Any, key: Row | None) -> dict[str, Any]:
@@ -87,6 +91,15 @@ class RowDecoder:
         row = self.decode({**raw, **dict.fromkeys(unchanged)})
         row.update(dict.fromkeys(unchanged, UNCHANGED))
         return row
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    """A column without a type is at most a list of structs: what is deeper breaks whoever prints or copies it."""
+    if isinstance(value, (list, dict)):
+        if depth == MAX_DEPTH:
+            raise ValueError(f"its value is nested more than {MAX_DEPTH} deep")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_depth(item, depth + 1)
 
 
 def decoder_of(columns: tuple[Column, ...], placeholder: Placeholder) -> RowDecoder:

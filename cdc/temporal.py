@@ -34,12 +34,14 @@ _INFINITE_TIMES = {
 }
 _FINER = re.compile(r"\.\d{6}0*[1-9]")
 _MICROS_LENGTH = len("00:00:00.000000")
-_OFFSET = r"(Z|[+-]\d\d(:?\d\d){0,2})?"
+_OFFSET = r"(Z|[+-]\d\d(:?\d\d){0,2})"
 _CLOCK = r"-?\d\d+:\d\d(:\d\d(\.\d{1,9})?)?"
 _DAY = r"[+-]?\d{4,9}-\d\d-\d\d"
 _DATE = re.compile(rf"{_DAY}( BC)?Z?|-?infinity")
-_TIME = re.compile(rf"{_CLOCK}{_OFFSET}")
-_DATE_TIME = re.compile(rf"{_DAY}[T ]{_CLOCK}{_OFFSET}( BC)?|-?infinity")
+_TIME = re.compile(rf"{_CLOCK}Z?")
+_ZONED_TIME = re.compile(rf"{_CLOCK}{_OFFSET}")
+_LOCAL = re.compile(rf"{_DAY}[T ]{_CLOCK}Z?( BC)?|-?infinity")
+_ZONED = re.compile(rf"{_DAY}[T ]{_CLOCK}{_OFFSET}( BC)?|-?infinity")
 
 
 def date_of_days(days: int) -> date | str:
@@ -116,7 +118,7 @@ def parse_local(text: str) -> datetime | str:
     try:
         return text if _has_nanos(text) else datetime.fromisoformat(text.removesuffix("Z"))
     except ValueError:
-        return _beyond(text, _DATE_TIME)
+        return _beyond(text, _LOCAL)
 
 
 def parse_zoned_time(text: str) -> time | str:
@@ -124,7 +126,7 @@ def parse_zoned_time(text: str) -> time | str:
     try:
         return text if _has_nanos(text) else time.fromisoformat(text)
     except ValueError:
-        return _beyond(text, _TIME)
+        return _beyond(text, _ZONED_TIME)
 
 
 def parse_zoned(text: str) -> datetime | str:
@@ -135,7 +137,7 @@ def parse_zoned(text: str) -> datetime | str:
             return text
         return parsed if parsed.tzinfo is UTC else _in_utc(parsed)
     except (ValueError, OverflowError):
-        return _beyond(text, _DATE_TIME)
+        return _beyond(text, _ZONED)
 
 
 def _in_utc(parsed: datetime) -> datetime:

@@ -389,9 +389,10 @@ class Struct(Type):
 def _of(kind: type[T], raw: Any) -> T:
     if type(raw) is kind:
         return raw
-    raise ValueError(f"{kind.__name__} expected, got {_shown(raw)}")
+    raise ValueError(f"{kind.__name__} expected, got {shown(raw)}")
 
 
-def _shown(raw: Any) -> str:
+def shown(raw: Any) -> str:
+    """A value from outside, in the words of an error."""
     # Not the content of a list: it may be nested more deeply than Python can print.
     return f"{type(raw).__name__} {str(raw)[:80]!r}" if isinstance(raw, (str, int, float)) else type(raw).__name__
