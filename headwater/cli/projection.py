@@ -123,7 +123,7 @@ def _show(name: str, found: Explanation) -> None:
     if found.row is None and found.stored is None:
         note(f"\n{name} has no row {found.key}" + (": it was deleted" if found.steps else ", and no event touched it"))
     elif found.same:
-        note(f"\nthe row in the table is what these {plural(len(found.steps), 'event')} give", style="green")
+        say(f"\nthe row in the table is what the log gives ({plural(len(found.steps), 'event')})", style="green")
     else:
         _show_difference(found)
 
