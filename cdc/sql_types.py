@@ -70,7 +70,7 @@ _NATIVE: dict[type[Type], TypeEngine[Any]] = {
     types.IsoTimestamp: DateTime(),
     types.ZonedTimestamp: DateTime(timezone=True),
 }
-_YEAR = re.compile(r"([+-])(\d{4,})(-.*)", re.DOTALL)
+_YEAR = re.compile(r"([+-]?)(\d{4,})(-.*)", re.DOTALL)
 _NANOS = re.compile(r"\.\d{7,}")
 
 
@@ -116,7 +116,7 @@ def postgres_text(text: str) -> str:
     if parts is None:
         return text
     sign, year, rest = parts.groups()
-    return f"{year}{rest}" if sign == "+" else f"{int(year) + 1:04d}{rest} BC"
+    return f"{int(year) + 1:04d}{rest} BC" if sign == "-" or int(year) == 0 else f"{year}{rest}"
 
 
 class Micros(TypeDecorator[Any]):
