@@ -144,11 +144,6 @@ class Decoder:
             raise ValueError(f"its key: {error}") from None
 
 
-def decode(record: Record, declared: Declared | None = None) -> Message:
-    """:meth:`Decoder.decode` for a single record; keep a :class:`Decoder` for many."""
-    return Decoder(declared).decode(record)
-
-
 def _what(record: Record) -> str:
     topic, partition, offset = record.topic, record.partition, record.offset
     return f"the message {topic}[{partition}]@{offset} is no change that Debezium wrote"

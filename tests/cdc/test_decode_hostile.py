@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.decode import Decoder, decode
-from cdc.message import RowMessage
+from cdc.decode import Decoder
+from cdc.message import Message, RowMessage
 from eventstore.errors import Undecodable
 from eventstore.model.record import Record
 
@@ -29,6 +29,10 @@ SCHEMA: dict[str, Any] = {
 
 def record(value: bytes | None, key: bytes | None = None, headers: dict[str, str] | None = None) -> Record:
     return Record("t", 0, 0, key, value, headers or {})
+
+
+def decode(record: Record) -> Message:
+    return Decoder().decode(record)
 
 
 def why(value: Any, key: bytes | None = None, headers: dict[str, str] | None = None) -> str:

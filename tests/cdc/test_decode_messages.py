@@ -30,8 +30,8 @@ from sqlalchemy.dialects.postgresql import BIT, HSTORE, JSONB, MONEY, TIMESTAMP
 
 from cdc import types
 from cdc.declared import declared_from
-from cdc.decode import Decoder, decode
-from cdc.message import UNCHANGED, RowMessage, SideMessage, SourcePosition
+from cdc.decode import Declared, Decoder
+from cdc.message import UNCHANGED, Message, RowMessage, SideMessage, SourcePosition
 from eventstore.errors import DeclarationError, Undecodable
 from eventstore.model.record import Record
 
@@ -79,6 +79,10 @@ def record(
         return part if part is None or isinstance(part, bytes) else orjson.dumps(part)
 
     return Record(topic, 0, 41, data(key), data(value), headers or {})
+
+
+def decode(record: Record, declared: Declared | None = None) -> Message:
+    return Decoder(declared).decode(record)
 
 
 def change(value: Any, *args: Any, **more: Any) -> RowMessage:
