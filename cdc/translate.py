@@ -15,7 +15,7 @@ from cdc.resolve import RowChange
 from eventstore.errors import DeclarationError, IncompleteRow, Refused
 from eventstore.model.codec import NewEvent, encode, event_id, meta_headers, now
 from eventstore.model.log import ANY, Append
-from eventstore.model.message import Event, Meta
+from eventstore.model.message import Event, Meta, stamp
 from eventstore.model.stream import stream_name
 
 _SHOWN = 80
@@ -25,6 +25,8 @@ def translate(ingest: Ingest, table: str, change: Change[Any]) -> list[Event]:
     """The events that ``ingest`` makes of a change of ``table``, for tests of a translator::
 
     assert translate(legacy, "public.product", Updated(a, b)) == [PriceChanged(old=a.price, new=b.price)]
+
+    ``event.meta.stream`` says which stream each is for.
     """
     declared = ingest.tables.get(table)
     if declared is None or declared.translator is None:
@@ -32,7 +34,8 @@ def translate(ingest: Ingest, table: str, change: Change[Any]) -> list[Event]:
             f"ingest {ingest.name} has no translator of {table}",
             f"it has those of {', '.join(n for n, t in sorted(ingest.tables.items()) if t.translator) or 'no table'}",
         )
-    return [event for _, event in _addressed(declared.translator, table, change)]
+    made = _addressed(declared.translator, table, change)
+    return [stamp(event, Meta(stream_name(declared.translator.category, key))) for key, event in made]
 
 
 def appends(ingest: str, translator: Translator[Any], change: RowChange) -> list[Append]:

@@ -67,7 +67,9 @@ class Runner:
         return self._leased
 
     def step(self) -> int:
-        """Handle one batch; how many records it had, 0 when there is nothing to do or others hold the lease.
+        """Handle one batch, and dead letters that may go on; how many records that were.
+
+        0: there is nothing to do, or others hold the lease.
 
         Raises what passes (try again later) and what stops the pipeline; before anything else is done after
         an error, :meth:`drop` must be called.
@@ -75,14 +77,14 @@ class Runner:
         self._woken = self._wakeup.count
         if not self._leased and not self._take():
             return 0
-        self._look()
+        resolved = self._look()
         self._keep()
         records = self._read()
         if records:
             self._batches.handle(records)
             self._tell(len(records))
         self._note(len(records))
-        return len(records)
+        return resolved + len(records)
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Return when there may be something to do, at the latest after ``timeout`` seconds."""
@@ -195,19 +197,21 @@ class Runner:
 
     # ---------------------------------------------------------------- work
 
-    def _look(self) -> None:
-        """See what an operator did since the last step."""
+    def _look(self) -> int:
+        """See what an operator did since the last step; how many dead letters were resolved."""
         row = self._row()
         if row.state is PipelineState.PAUSED:
             raise TooManyFailures(*_parts(row.reason))
         if row.state is not PipelineState.RUNNING:
             self._say(PipelineState.RUNNING, "")
-        if row.revision != self._revision:
-            self._leases.renew(self._batches.lease)  # a rebuild took it away
-            resolved = self._batches.work_off()
-            self._revision = row.revision
-            if resolved:
-                self._tell(resolved)
+        if row.revision == self._revision:
+            return 0
+        self._leases.renew(self._batches.lease)  # a rebuild took it away
+        resolved = self._batches.work_off()
+        self._revision = row.revision
+        if resolved:
+            self._tell(resolved)
+        return resolved
 
     def _read(self) -> list[Record]:
         source, positions = self.pipeline.source, self._batches.lease.positions

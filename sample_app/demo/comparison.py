@@ -6,6 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,12 +68,14 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
 
 
 def _plain(value: Any) -> object:
-    """Numbers as numbers, everything else as text; the files tell NULL as nothing."""
+    """Numbers as numbers, times as times, everything else as text; the files tell NULL as nothing."""
     text = "" if value is None else str(value).strip()
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
+    for parse in (Decimal, datetime.fromisoformat):
+        try:
+            return parse(text)
+        except (InvalidOperation, ValueError):
+            continue
+    return text
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from sample_app.app import app
 from sample_app.demo.comparison import Comparison, compare, rows_of_file, rows_of_table, summed
 from sample_app.demo.screen import console, event_progress, file_progress, heading, say, show
 from sample_app.orders import CancelOrder, PayOrder, PlaceOrder, ShipOrder
-from sample_app.read_models import Customer, OrderSummary, Product, Stock, order_summary, products
+from sample_app.read_models import Customer, OrderSummary, Product, Stock, products
 
 DATA = Path(__file__).parent.parent / "data"
 FILE = "shop.db"
@@ -126,7 +126,7 @@ def resolve() -> None:
 
 def rebuild() -> None:
     heading(6, "Rebuild a read model, and see that it comes out identical")
-    before, total = snapshot(), sum(s.handled for s in app.status() if s.name == products.name)
+    before, total = snapshot(), sum(sum(s.end.values()) for s in app.status() if s.name == products.name)
     with event_progress(products.name, total) as progress:
         app.rebuild(products, on_progress=progress)
     say("identical" if snapshot() == before else "[red]it differs[/]")

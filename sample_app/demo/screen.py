@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from headwater.app import FileProgress
-from headwater.pipelines import OnProgress
+from eventstore.pipeline import OnProgress
+from headwater.ingesting import FileProgress
 
 console = Console(highlight=False)
 

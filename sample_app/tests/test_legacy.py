@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from headwater import Created, Deleted, Rekeyed, Updated, to
+from headwater import Created, Deleted, Rekeyed, Updated
 from headwater.testing import translate
 from sample_app.facts import (
     PriceChanged,
@@ -37,10 +37,9 @@ def test_every_column_that_changed_is_a_fact_of_its_own() -> None:
 
 def test_another_number_ends_one_stream_and_begins_another() -> None:
     after = CHAIR.model_copy(update={"sku": "SKU-2"})
-    assert translate(legacy, "public.product", Rekeyed(CHAIR, after)) == [
-        to("SKU-1", ProductRenumbered(sku="SKU-2")),
-        LISTED,
-    ]
+    ended, begun = translate(legacy, "public.product", Rekeyed(CHAIR, after))
+    assert (ended.meta.key, ended) == ("SKU-1", ProductRenumbered(sku="SKU-2"))
+    assert (begun.meta.key, begun) == ("SKU-2", LISTED)
 
 
 def test_a_deleted_row_is_a_product_that_was_withdrawn() -> None:

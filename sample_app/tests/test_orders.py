@@ -23,9 +23,7 @@ PAID = OrderPaid(amount=Decimal("39.80"))
 
 def test_an_order_comes_to_quantity_times_price() -> None:
     given(Order).when(
-        PlaceOrder(
-            order_id="o-1", customer_id=7, sku="SKU-1", product="oak chair", quantity=2, price=Decimal("19.90")
-        )
+        PlaceOrder(order_id="o-1", customer_id=7, sku="SKU-1", product="oak chair", quantity=2, price=Decimal("19.90"))
     ).then(PLACED)
 
 

@@ -8,8 +8,10 @@ does is the same whenever it is started again.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
+import threading
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -98,6 +100,12 @@ class Killer:
         if self.now == self.phase and self.sent[self.now] == self.statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def acknowledged(self, number: int) -> None:
+        """PostgreSQL's appends are not seen statement by statement: end the process while the next is under way."""
+        if self.phase == "append" and number == self.statement and self.now not in self.sent:
+            delay = random.Random(number).uniform(0, 0.003)
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
     def watch(self, engine: Engine) -> None:
         @event.listens_for(engine, "connect")
         def connected(connection: Any, _: object) -> None:
@@ -118,6 +126,7 @@ def live(url: str, killer: Killer) -> None:
             command = Open if number < STREAMS else Add
             app.execute(command(sum_id=f"s{number % STREAMS}", by=number), id=f"add-{number}")
             print(f"ack {number}", flush=True)
+            killer.acknowledged(number)
         killer.enter("batch")
         app.catch_up()
         killer.enter("rebuild")

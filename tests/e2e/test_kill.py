@@ -36,7 +36,9 @@ def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
     prefix = "" if engine.dialect.name == "sqlite" else "headwater."
     try:
         with engine.connect() as connection:
-            return {name: [tuple(r) for r in connection.execute(text(q.format(hw=prefix)))] for name, q in queries.items()}
+            return {
+                name: [tuple(r) for r in connection.execute(text(q.format(hw=prefix)))] for name, q in queries.items()
+            }
     finally:
         engine.dispose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from eventstore.errors import PositionOutsideLog, StaleProjection, Unavailable
-from eventstore.pipeline import Pipeline, Worker, catch_up, rebuild
+from eventstore.model.codec import NewEvent
+from eventstore.model.log import ANY, Append
+from eventstore.pipeline import Pipeline, Worker, catch_up, rebuild, statuses
 from eventstore.sql import schema
 from eventstore.sql.engine import writing
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_batch_that_fails_while_writing_leaves_no_trace_but_its_dead_letter(bench: Any) -> None:
@@ -112,6 +117,23 @@ def test_a_pipeline_without_a_source_works_off_its_dead_letters(bench: Any) -> N
     bench.letters.retry(key="thing-a")
     catch_up(bench.engine, bench.wakeup, [Pipeline("tally", None, bench.handler)])
     assert bench.seen() == {"a": [1, 2]}
+
+
+def test_what_a_retried_record_leads_to_is_handled_in_the_same_catch_up(bench: Any) -> None:
+    """A pipeline that was done already has new work when a dead letter of a later one is resolved."""
+    bench.append("a", 1)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    bench.handler.broken = set()
+    bench.handler.on_write = lambda connection, rows: bench.log.append(
+        [Append("thing-b", [NewEvent("from-a", "thing", 1, b'{"n": 2}')], ANY, AT)], connection=connection
+    )
+    bench.letters.retry(pipeline="tally")
+    reader = type(bench.handler)()
+    retrying = Pipeline("tally", None, bench.handler)
+    catch_up(bench.engine, bench.wakeup, [bench.pipeline(reader, name="reader"), retrying])
+    (status,) = statuses(bench.engine, [bench.pipeline(reader, name="reader")])
+    assert (status.lag, status.handled) == (0, 2)
 
 
 rounds = count()
