@@ -102,7 +102,7 @@ class Raw(ABC):
 
     def fill(self, first: int, orders: int, events: int) -> None:
         turns = [[_event(first + n, version) for n in range(orders)] for version in range(1, events + 1)]
-        for turn in turns if orders > 1 else [sum(turns, [])]:
+        for turn in turns if orders > 1 else [[event for turn in turns for event in turn]]:
             self.insert(self._writer, turn)
 
     def load(self, order: int) -> int:
