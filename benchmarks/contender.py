@@ -12,7 +12,7 @@ SKU, QUANTITY, PRICE = "SKU-0007", 2, 1999
 
 EVENTS_OF_AN_ORDER = 4
 """Of orders that are there to be projected: one that places it, and three items."""
-ORDERS_OF_A_GROUP = 25
+ORDERS_OF_A_GROUP = 100
 """Orders stored in one transaction while a projection runs."""
 
 

@@ -101,9 +101,10 @@ class Raw(ABC):
         return lambda: insert(_event(order, next(versions)))
 
     def fill(self, first: int, orders: int, events: int) -> None:
-        turns = [[_event(first + n, version) for n in range(orders)] for version in range(1, events + 1)]
-        for turn in turns if orders > 1 else [[event for turn in turns for event in turn]]:
-            self.insert(self._writer, turn)
+        step = events if orders == 1 else 1
+        for version in range(1, events + 1, step):
+            turns = range(version, version + step)
+            self.insert(self._writer, [_event(first + n, turn) for turn in turns for n in range(orders)])
 
     def load(self, order: int) -> int:
         lines = total = 0
