@@ -6,6 +6,7 @@ change counter. All of it is a hint: readers look by themselves now and then, so
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from eventstore.sql.engine import is_sqlite
 
+_log = logging.getLogger("headwater.wakeup")
 CHANNEL = "headwater"
 SQLITE_LOOK_SECONDS = 0.005
 TELL_SECONDS = 0.005
@@ -99,7 +101,8 @@ class Wakeup:
                     self._tell_on(raw)
                     return
             except Exception:
-                if self._closed.wait(RECONNECT_SECONDS):
+                self._told.set()
+                if self._rest_after_failure("tell other processes of commits"):
                     return
 
     def _tell_on(self, raw: Any) -> None:
@@ -115,9 +118,9 @@ class Wakeup:
     def _connection_of_its_own(self) -> Iterator[Any]:
         """A driver connection that no pool hands out again, each statement a transaction of its own."""
         pooled = self._engine.raw_connection()
+        raw: Any = pooled.driver_connection
         pooled.detach()
         try:
-            raw: Any = pooled.driver_connection
             raw.autocommit = True
             yield raw
         finally:
@@ -128,7 +131,7 @@ class Wakeup:
             try:
                 self._listen_on_a_connection()
             except Exception:
-                self._closed.wait(RECONNECT_SECONDS)
+                self._rest_after_failure("hear of commits of other processes")
 
     def _listen_on_a_connection(self) -> None:
         with self._connection_of_its_own() as raw:
@@ -152,4 +155,10 @@ class Wakeup:
                         version = now
                         self._closed.wait(SQLITE_LOOK_SECONDS)
             except Exception:
-                self._closed.wait(RECONNECT_SECONDS)
+                self._rest_after_failure("see commits of other processes")
+
+    def _rest_after_failure(self, what: str) -> bool:
+        """Until the next try; whether it was closed meanwhile."""
+        if not self._closed.is_set():
+            _log.warning("cannot %s now: readers look by themselves until then", what, exc_info=True)
+        return self._closed.wait(RECONNECT_SECONDS)
