@@ -53,6 +53,31 @@ def test_what_passes_is_tried_again_and_nothing_is_parked(bench: Any) -> None:
     assert bench.letters.list() == []
 
 
+def test_a_batch_whose_commit_was_not_answered_is_not_applied_twice(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else, fenced by the epoch alone, the batch is applied again: 110 for 100."""
+    commit, answers = bench.engine.dialect.do_commit, iter([True, True, False])
+
+    def lose_the_third_answer(connection: Any) -> None:
+        commit(connection)
+        if writes and not next(answers, True):
+            raise ConnectionError("the answer to COMMIT was lost")
+
+    writes: list[object] = []
+    bench.handler.on_write = lambda connection, rows: writes.append(rows)
+    monkeypatch.setattr(bench.engine.dialect, "do_commit", lose_the_third_answer)
+    for number in range(100):
+        bench.append(f"k{number % 7}", number)
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline(batch=10)]):
+        deadline = time.monotonic() + 10
+        while sum(map(len, bench.seen().values())) < 100:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert bench.seen() == {f"k{key}": list(range(key, 100, 7)) for key in range(7)}
+    assert next(answers, None) is None
+
+
 def test_catching_up_says_clearly_what_is_away(bench: Any) -> None:
     def fail(numbers: list[int]) -> None:
         raise ConnectionError("no route to the database")
