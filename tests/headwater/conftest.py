@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,8 +42,6 @@ Cli = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No settings of the developer's, and the current folder, import path and log handlers as they were."""
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith("HEADWATER_"):
             monkeypatch.delenv(name)
@@ -68,11 +67,12 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A scaffolded project called ``bank``, with the current folder in it."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scaffolded project called ``bank``, with the current folder in it.
+
+    Its modules are imported once a session, as models can be declared once; each test has a database of its own.
+    """
     folder = tmp_path / "project"
     scaffold("bank", folder)
     monkeypatch.chdir(folder)
-    yield folder
-    for name in [name for name in sys.modules if name == "bank" or name.startswith("bank.")]:
-        del sys.modules[name]
+    return folder
