@@ -131,8 +131,9 @@ class Mirrors:
 
     def _fill(self, plan: MirrorPlan, keys: Sequence[ImageKey], images: Images) -> None:
         if plan.new:
-            for _, image in images.of_table(plan.source):
-                plan.there += [_values(plan.table, row) for row in _rows(image)]
+            for key, image in images.of_table(plan.source):
+                if not key.moved_to:
+                    plan.there += [_values(plan.table, row) for row in _rows(image)]
             return
         keyed = bool(plan.table.primary_key.columns)
         for key in keys:
