@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from eventstore import errors
+from headwater.cli.exit_codes import MEANINGS
+from headwater.cli.main import cli
 from headwater.settings import Settings
 from headwater.shadow import Shadowed
 
@@ -67,3 +72,29 @@ def test_the_reference_of_settings_is_what_can_be_set() -> None:
     assert rows == [
         (name, f"HEADWATER_{name.upper()}", f"`{field.default}`".replace("``", "")) for name, field in fields
     ]
+
+
+def test_the_reference_of_the_command_line_has_every_verb_and_option() -> None:
+    page = (REFERENCE / "cli.md").read_text()
+    sections = re.split(r"^#+ ", page, flags=re.MULTILINE)
+    documented = {}
+    for section in sections:
+        heading = re.match(r"`headwater ([a-z ]*[a-z])", section)
+        if heading:
+            documented[heading[1]] = {"--json", *re.findall(r"`(--[\w-]+)", section)}
+    root = typer.main.get_command(cli)
+    assert documented == {" ".join(path): options for path, options in _verbs(root, [])}
+
+
+def _verbs(command: Any, path: list[str]) -> Iterator[tuple[list[str], set[str]]]:
+    """Every verb with its long options."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, {name for option in command.params for name in option.opts if name.startswith("--")}
+    for name, verb in (inner or {}).items():
+        yield from _verbs(verb, [*path, name])
+
+
+def test_the_exit_codes_are_documented() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", (REFERENCE / "cli.md").read_text(), re.MULTILINE)
+    assert rows == [(str(code.value), meaning) for code, meaning in MEANINGS.items()]

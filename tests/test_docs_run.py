@@ -10,15 +10,17 @@ A page whose first line is ``<!-- goes on from: PAGE -->`` is followed in the fo
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import pytest
 
@@ -46,16 +48,43 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(found[1], found[2], found[3], found[4], content.count("\n", 0, found.start()) + 1)
 
 
+class Python:
+    """Runs Python programs quickly: see ``forked.py``."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(ROOT / "tests" / "forked.py")]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+        )
+
+    def run(self, argv: list[str], folder: Path, environment: Mapping[str, str], output: Path) -> tuple[int, str]:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        wanted = {"argv": argv, "folder": str(folder), "environment": dict(environment), "output": str(output)}
+        self._server.stdin.write(json.dumps(wanted) + "\n")
+        return int(self._server.stdout.readline()), output.read_text()
+
+    def close(self) -> None:
+        """End it; the end of its input is what it waits for, unless a command hangs."""
+        try:
+            self._server.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.communicate()
+
+
 class Reader:
     """Somebody who follows a page in ``folder``. ``instead``: what is written as something else here."""
 
-    def __init__(self, folder: Path, instead: Mapping[str, str]) -> None:
-        self._folder, self._instead = folder, instead
+    def __init__(self, python: Python, folder: Path, instead: Mapping[str, str]) -> None:
+        self._python, self._folder, self._instead = python, folder, instead
+        self._output = folder.parent / f"{folder.name}.output"
         self._background: list[subprocess.Popen[bytes]] = []
         self._environment = {
             name: v for name, v in os.environ.items() if not name.startswith(("HEADWATER_", "PYTEST_"))
         }
-        self._environment |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._environment |= {"COLUMNS": "140", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self._environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def follow(self, page: Path) -> None:
@@ -91,8 +120,12 @@ class Reader:
             assert shows(output, expected), f"{where}\nexpected {expected}\ngot\n{output}"
 
     def _run(self, command: str) -> tuple[int, str]:
+        command = self._here(command)
+        if re.match(r"(headwater|python) [^|;&<>$*]*$", command):
+            self._output.unlink(missing_ok=True)
+            return self._python.run(shlex.split(command), self._folder, self._environment, self._output)
         done = subprocess.run(
-            ["bash", "-c", self._here(command)],
+            ["bash", "-c", command],
             cwd=self._folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -189,40 +222,46 @@ def came_before(page: Path) -> Path | None:
     return (page.parent / found[1]).resolve() if found else None
 
 
-Left: TypeAlias = dict[Path, Path]
-"""The folders of pages that others go on from, as they were left."""
+class Library:
+    """Follows pages, each once, in folders of their own, and keeps what they leave behind."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders, self._left, self._python = folders, dict[Path, Path](), Python()
+
+    def follow(self, page: Path, database: str = "") -> Path:
+        """Follow ``page``, after the pages that it goes on from; the folder."""
+        if page not in self._left:
+            folder = self._folders.mktemp(page.stem)
+            before = came_before(page)
+            if before is not None:
+                shutil.copytree(self.follow(before), folder, dirs_exist_ok=True)
+            instead = {"~/headwater": str(ROOT), DOCUMENTED_DATABASE: database}
+            Reader(self._python, folder, instead).follow(page)
+            self._left[page] = folder
+        return self._left[page]
+
+    def close(self) -> None:
+        self._python.close()
 
 
 @pytest.fixture(scope="module")
-def left_behind() -> Left:
-    return {}
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    library = Library(tmp_path_factory)
+    yield library
+    library.close()
 
 
-def follow(page: Path, left: Left, tmp_path_factory: pytest.TempPathFactory, database: str = "") -> Path:
-    """Follow ``page`` in a folder of its own, after the pages that it goes on from; the folder."""
-    folder = tmp_path_factory.mktemp(page.stem)
-    before = came_before(page)
-    if before is not None:
-        if before not in left:
-            left[before] = follow(before, left, tmp_path_factory)
-        shutil.copytree(left[before], folder, dirs_exist_ok=True)
-    Reader(folder, {"~/headwater": str(ROOT), DOCUMENTED_DATABASE: database}).follow(page)
-    return folder
-
-
-def test_the_application_of_the_readme_runs(left_behind: Left, tmp_path_factory: pytest.TempPathFactory) -> None:
-    left_behind[README] = follow(README, left_behind, tmp_path_factory)
-    code = [line for line in (left_behind[README] / "shop.py").read_text().splitlines() if line.strip()]
+def test_the_application_of_the_readme_runs(library: Library) -> None:
+    folder = library.follow(README)
+    code = [line for line in (folder / "shop.py").read_text().splitlines() if line.strip()]
     assert len(code) <= 50
 
 
-def test_the_tutorial_leads_to_a_working_service(left_behind: Left, tmp_path_factory: pytest.TempPathFactory) -> None:
-    follow(TUTORIAL, left_behind, tmp_path_factory)
+def test_the_tutorial_leads_to_a_working_service(library: Library) -> None:
+    library.follow(TUTORIAL)
 
 
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
-def test_a_how_to_can_be_followed(
-    page: Path, left_behind: Left, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> None:
+def test_a_how_to_can_be_followed(page: Path, library: Library, request: pytest.FixtureRequest) -> None:
     database = request.getfixturevalue("postgres_url") if DOCUMENTED_DATABASE in page.read_text() else ""
-    follow(page, left_behind, tmp_path_factory, database)
+    library.follow(page, database)

@@ -15,7 +15,7 @@ import pytest
 from eventstore import errors
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["headwater", "headwater.testing", "eventstore", "eventstore.pipeline", "projections", "cdc"]
+PACKAGES = ["headwater", "headwater.testing", "eventstore.pipeline", "projections", "cdc"]
 # Written in pieces, so that this file does not find itself.
 FOREIGN = {
     "a path of one machine": re.compile("|".join(["/wo" + "rk/", "/ro" + "ot/", "/tm" + "p/hw", "/ho" + r"me/\w+/"])),
