@@ -64,12 +64,13 @@ class ProjectionWork:
 
     def __init__(
         self,
+        shape: Shape,
         store: RowStore,
         held: Held,
         stored: Mapping[Key, RowValues],
         changed: Mapping[Key, RowValues | None],
     ) -> None:
-        self._store, self._held, self._stored, self._changed = store, held, stored, changed
+        self._shape, self._store, self._held, self._stored, self._changed = shape, store, held, stored, changed
 
     def write(self, connection: Connection) -> None:
         """Deletes first: what they free in a unique column may be taken again by another row."""
@@ -81,7 +82,7 @@ class ProjectionWork:
         other = [
             values
             for key, values in self._changed.items()
-            if values is not None and key in stored and values != stored[key]
+            if values is not None and key in stored and not self._shape.alike(values, stored[key])
         ]
         if other:
             self._store.upsert(connection, other)
@@ -156,7 +157,7 @@ class ProjectionHandler:
         rows = Rows(self.projection, stored)
         for touch in touches:
             rows.apply(touch, _found(looked_up, touch))
-        return ProjectionWork(self._store(connection), self._held, stored, rows.changed)
+        return ProjectionWork(self.projection.shape, self._store(connection), self._held, stored, rows.changed)
 
     def whole(self, record: Record) -> bool:
         """Never: an event says what happened, not what everything is."""

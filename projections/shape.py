@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, TypeAlias, cast
 
@@ -30,6 +31,8 @@ class Shape:
         self._values = [values_of(column, f"{model.__name__}.{name}") for name, column in columns.items()]
         self._always = [(i, v.convert) for i, v in enumerate(self._values) if v.always]
         self._mutable = [i for i, v in enumerate(self._values) if v.mutable]
+        # Equal is not alike for 1.0 and 1.00, or in JSON for 1 and true, and handlers may see the difference.
+        self._told_apart = [i for i, v in enumerate(self._values) if v.kind in (Decimal, float, None)]
         self._required = [not column.nullable for column in self.columns]
         self._defaults = [(name, _constant(column)) for name, column in columns.items() if column.default is not None]
         self._key_kind = self._values[0].kind if self.width == 1 and not self._values[0].always else None
@@ -116,6 +119,10 @@ class Shape:
         if self._always:
             values = self._convert_always(row, values)
         return values
+
+    def alike(self, a: RowValues, b: RowValues) -> bool:
+        """Whether two rows' values are equal, and written alike too."""
+        return a == b and all(repr(a[i]) == repr(b[i]) for i in self._told_apart)
 
     def _complete(self, row: Any) -> None:
         """Set what a first handler left unset to NULL, where that may be."""

@@ -38,7 +38,7 @@ def values_of(column: Column[Any], where: str) -> Values:
     type_ = column.type
     if isinstance(type_, ExactNumeric):
         fitting = type_.bind_processor(_POSTGRES)
-        return Values(Decimal, _named(where, "a Decimal", fitting), always=type_.precision is not None)
+        return Values(Decimal, _named(where, "a Decimal", lambda value: _spelt_out(fitting(value))), always=True)
     if isinstance(type_, AwareDateTime):
         return Values(dt.datetime, _named(where, "a time with a time zone", _in_utc), always=True)
     if isinstance(type_, LocalDateTime):
@@ -97,6 +97,14 @@ def _named(where: str, holds: str, convert: Callable[[Any], Any]) -> Callable[[A
 
 def _refuse(value: Any) -> Any:
     raise _Unfit
+
+
+def _spelt_out(value: Decimal) -> Decimal:
+    """100 and 0 instead of 1E+2 and -0, which a database does not keep."""
+    if not value:
+        value = value.copy_abs()
+    exponent = value.as_tuple().exponent
+    return Decimal(format(value, "f")) if isinstance(exponent, int) and exponent > 0 else value
 
 
 def _in_utc(value: Any) -> dt.datetime:
