@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, Engine, Float, and_, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Float, Update, and_, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.errors import LeaseLost
@@ -43,6 +43,7 @@ class Leases:
         self._engine, self.pipeline, self.generation = engine, pipeline, generation
         self.owner, self.seconds = owner, seconds
         self._now = database_clock(engine)
+        self._advance = self._advance_one()
 
     def take(
         self, partitions: Iterable[TopicPartition], *, whole: bool, limit: int | None = None, force: bool = False
@@ -86,21 +87,36 @@ class Leases:
 
         The epoch alone would apply a batch twice whose COMMIT was answered by a lost connection.
         """
+        moved = connection.execute(
+            self._advance,
+            [
+                {
+                    "at_topic": partition[0],
+                    "at_partition": partition[1],
+                    "at_epoch": lease.epochs[partition],
+                    "at_position": lease.positions[partition],
+                    "to_position": position,
+                }
+                for partition, position in sorted(to.items())
+            ],
+        )
+        if moved.rowcount != len(to):
+            raise self.lost()
+
+    def _advance_one(self) -> Update:
+        """Made once: it runs in every batch, for each of its partitions, while the batch holds its locks."""
         cp = schema.checkpoint.c
-        for (topic, partition), position in sorted(to.items()):
-            moved = connection.execute(
-                update(schema.checkpoint)
-                .where(
-                    self._mine(),
-                    cp.topic == topic,
-                    cp.partition == partition,
-                    cp.epoch == lease.epochs[topic, partition],
-                    cp.position == lease.positions[topic, partition],
-                )
-                .values(position=position, lease_until=self._now + self.seconds)
+        return (
+            update(schema.checkpoint)
+            .where(
+                self._mine(),
+                cp.topic == bindparam("at_topic"),
+                cp.partition == bindparam("at_partition"),
+                cp.epoch == bindparam("at_epoch"),
+                cp.position == bindparam("at_position"),
             )
-            if moved.rowcount != 1:
-                raise self.lost()
+            .values(position=bindparam("to_position"), lease_until=self._now + self.seconds)
+        )
 
     def renew(self, lease: Lease) -> None:
         """Keep the lease without progress; :class:`LeaseLost` when any part of it is gone."""
