@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateSchema
 from eventstore.errors import SettingError, Unavailable
 from eventstore.sql.columns import add_collations
 from eventstore.sql.schema import SCHEMA
+from eventstore.sql.turns import turns_of
 
 SQLITE_BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 5
@@ -120,10 +121,17 @@ def table_name(on: Engine | Connection, name: str) -> str:
     return name if is_sqlite(on) else f"{SCHEMA}.{name}"
 
 
+def turn(engine: Engine) -> AbstractContextManager[None]:
+    """Wait behind the other writers of this process, where the database has one write lock."""
+    if not is_sqlite(engine):
+        return nullcontext()
+    return turns_of(engine.url.database or "").turn(SQLITE_BUSY_SECONDS)
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back on an error. SQLite: ``BEGIN IMMEDIATE``."""
-    with engine.connect() as connection:
+    with turn(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         with connection.begin():
             yield connection

@@ -22,6 +22,7 @@ from eventstore.sql.engine import (
     is_transient,
     is_unique_violation,
     reading,
+    turn,
     unavailable,
     writing,
 )
@@ -135,7 +136,7 @@ class SqlEventLog:
         try:
             if len(appends) == 1 and not sent and (made := self._append_one(appends[0], sent)) is not None:
                 return [made]
-            with self._raw() as raw:
+            with turn(self.engine), self._raw() as raw:
                 outcomes = self._steps(raw, appends, own=True, sent=sent).outcomes
         except Exception as error:
             if not is_unique_violation(error) or len(appends) == 1:

@@ -10,9 +10,10 @@ from tests.bank import append_of
 def append_many(log: EventLog, name: str, count: int, streams: int) -> list[Appended]:
     """Append ``count`` events in turn to a few streams that others write to; what was acknowledged."""
     at = dict.fromkeys((f"account-{n}" for n in range(streams)), 0)
+    start = sum(name.encode())
     done: list[Appended] = []
     for n in range(count):
-        stream = f"account-{n % streams}"
+        stream = f"account-{(n + start) % streams}"
         while True:
             (outcome,) = log.append([append_of(stream, at[stream], f"{name}/{n}")])
             if isinstance(outcome, VersionConflict):
