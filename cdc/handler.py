@@ -89,7 +89,11 @@ class IngestHandler:
         memory = self._memory
         if not again:
             memory.snapshots.read[record.topic, record.partition] = record.offset + 1
-        message = self._decoder.decode(record)
+        try:
+            message = self._decoder.decode(record)
+        except Undecodable:
+            memory.snapshots.spare(self._keyed(record))
+            raise
         if not isinstance(message, RowMessage):
             return None
         _check_storable(message)

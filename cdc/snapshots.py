@@ -84,6 +84,13 @@ class Snapshots:
             self.seen[ImageKey(message.table, key_text(message.key))] = lsn
         return True
 
+    def spare(self, message: RowMessage | None) -> None:
+        """A message about this row cannot be decoded: it may be what a snapshot read of it."""
+        if message is not None and message.key is not None:
+            snapshot = self.held.get(source_of(message))
+            if snapshot is not None and not snapshot.closed:
+                self.seen[ImageKey(message.table, key_text(message.key))] = snapshot.lsn
+
     def _now(self, record: Record) -> dict[TopicPartition, int]:
         ends = {} if self._ends is None else dict(self._ends())
         partition = (record.topic, record.partition)

@@ -152,6 +152,45 @@ class Bench:
         return self.run()
 
 
+def change(
+    op: str,
+    row: dict[str, Any] | None = None,
+    *,
+    at: tuple[int, int] | tuple[int, int, int] | None,
+    key: dict[str, Any] | None = None,
+    before: dict[str, Any] | None = None,
+    table: str = "public.item",
+    partition: int = 0,
+    ms: int = 1_000,
+    snapshot: str = "false",
+    **more: Any,
+) -> dict[str, Any]:
+    """A message as Debezium writes it without a schema, for a row whose key is its ``id``.
+
+    ``at``: (last commit, lsn) or (last commit, lsn, total order). ``more``: newkey= and oldkey= of a re-key.
+    """
+    schema_name, _, name = table.rpartition(".")
+    if key is None and (row or before):
+        key = {"id": (row or before or {})["id"]}
+    source: dict[str, Any] = {"connector": "postgresql", "schema": schema_name, "table": name, "ts_ms": ms}
+    source["snapshot"] = snapshot
+    transaction = None
+    if at is not None:
+        source["sequence"] = json.dumps([None if op == "r" else str(at[0]), str(at[1])])
+        if len(at) == 3:
+            transaction = {"id": f"7:{at[1]}", "total_order": at[2], "data_collection_order": 1}
+    after, gone = (None, before or row) if op == "d" else (row, before)
+    value = {"before": gone, "after": after, "source": source, "op": op, "transaction": transaction, "ts_ms": ms}
+    headers = [{"key": f"__debezium.{name}", "value": json.dumps(other)} for name, other in more.items()]
+    return {
+        "topic": f"shop.{table}",
+        "partition": partition,
+        "headers": headers,
+        "key": json.dumps(key) if key else None,
+        "value": json.dumps(value),
+    }
+
+
 @pytest.fixture
 def bench(engine: Engine) -> Iterator[Callable[..., Bench]]:
     """Makes a bench for an ingest, on a fresh database of each kind."""
