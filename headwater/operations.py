@@ -21,6 +21,7 @@ from eventstore.pipeline import (
 )
 from eventstore.sql.engine import available, reading
 from headwater import pipelines
+from headwater.finishing import finish
 from headwater.guard import outside_transaction
 from headwater.host import Host
 from headwater.ingesting import FileProgress, IngestSummary, ingest_files
@@ -75,7 +76,7 @@ class Operations(Host):
         resources = self.resources
         (pipeline,) = self.pipelines(projection)
         rebuild(resources.engine, resources.wakeup, pipeline)
-        pipelines.finish(resources, [pipeline], on_progress)
+        finish(resources, [pipeline], on_progress)
 
     def ingest(
         self,
@@ -116,4 +117,4 @@ class Operations(Host):
     def work_off(self, names: Sequence[str]) -> None:
         """Return when these pipelines have worked off the dead letters that are due: here, or where they run."""
         outside_transaction("work_off")
-        pipelines.finish(self.resources, self.pipelines(*names), None)
+        finish(self.resources, self.pipelines(*names), None)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
 from cdc.handler import IngestHandler
 from cdc.ingest import Ingest
-from eventstore.errors import AlreadyRunning, PipelineError
 from eventstore.model.log import Source
-from eventstore.model.record import Position, reached
 from eventstore.pipeline import (
     Handler,
-    OnProgress,
     Options,
     Pipeline,
-    PipelineState,
-    PipelineStatus,
-    catch_up,
-    statuses,
 )
 from headwater.parts import AnyProjection, Parts
 from headwater.resources import Resources
@@ -28,7 +21,6 @@ from projections import ProjectionHandler, SqlProjection, SqlProjectionHandler, 
 
 GENERATION = 1
 """Of every read model: there is one physical copy of each."""
-LOOK_SECONDS = 0.1
 
 
 def options(settings: Settings) -> Options:
@@ -69,38 +61,5 @@ def create_read_models(connection: Connection, parts: Parts) -> None:
 
 
 def of_ingest(resources: Resources, ingest: Ingest, settings: Settings, source: Source | None = None) -> Pipeline:
-    return Pipeline(ingest.name, source, IngestHandler(ingest, resources.log), GENERATION, options(settings))
-
-
-def finish(resources: Resources, pipelines: Sequence[Pipeline], on_progress: OnProgress | None) -> None:
-    """Return when ``pipelines`` have handled all that there is now: run them here, or wait for whoever does."""
-    ends = {pipeline.name: dict(pipeline.source.ends()) if pipeline.source else {} for pipeline in pipelines}
-    try:
-        catch_up(resources.engine, resources.wakeup, pipelines, on_progress=on_progress)
-    except AlreadyRunning:
-        if not any(status.owner for status in statuses(resources.engine, pipelines)):
-            raise  # it is busy with something else
-    _await(resources, pipelines, ends, on_progress)
-
-
-def _await(
-    resources: Resources, pipelines: Sequence[Pipeline], ends: Mapping[str, Position], on_progress: OnProgress | None
-) -> None:
-    handled = {status.name: sum(status.position.values()) for status in statuses(resources.engine, pipelines)}
-    while True:
-        seen = resources.wakeup.count
-        standing = statuses(resources.engine, pipelines)
-        for status in standing:
-            _check(status)
-            done = sum(status.position.values())
-            if on_progress is not None and done > handled[status.name]:
-                on_progress(status.name, done - handled[status.name], status.position)
-                handled[status.name] = done
-        if not any(status.due or not reached(status.position, ends[status.name]) for status in standing):
-            return
-        resources.wakeup.wait(seen, LOOK_SECONDS)
-
-
-def _check(status: PipelineStatus) -> None:
-    if status.state in (PipelineState.PAUSED, PipelineState.HALTED):
-        raise PipelineError(f"{status.name} stands still ({status.state})", status.reason, "headwater doctor says more")
+    handler = IngestHandler(ingest, resources.log, source.ends if source is not None else None)
+    return Pipeline(ingest.name, source, handler, GENERATION, options(settings))

@@ -81,7 +81,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return outcome if isinstance(outcome, int) else ExitCode.DONE
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # Typer and Rich turn the one into the other
         return _reader_gone()
     except Exception as error:
         from headwater.cli.errors import report

@@ -129,5 +129,5 @@ def test_a_transaction_forbids_it_too(app: App) -> None:
         with app.transaction():
             await app.aio.execute(Hang(bell_id="b"))
 
-    with pytest.raises(DeclarationError, match="inside `with app.transaction"):
+    with pytest.raises(DeclarationError, match="inside `with app"):
         asyncio.run(main())

@@ -194,9 +194,14 @@ def test_a_refused_append_takes_the_rows_with_it(app: App) -> None:
     app.execute(Fill(tank_id="t-1", litres=Decimal(1)))
     with app.transaction() as connection:
         NOTES.create(connection)
-    with pytest.raises(VersionConflict), app.transaction() as connection:
-        connection.execute(NOTES.insert().values(id=1))
-        app.append({"tank-t-1": [Filled(litres=Decimal(3))]}, expected=NO_STREAM, connection=connection)
+
+    def fill_anew() -> None:
+        with app.transaction() as connection:
+            connection.execute(NOTES.insert().values(id=1))
+            app.append({"tank-t-1": [Filled(litres=Decimal(3))]}, expected=NO_STREAM, connection=connection)
+
+    with pytest.raises(VersionConflict):
+        fill_anew()
     with app.session() as session:
         assert session.execute(select(NOTES)).all() == []
 
@@ -224,9 +229,13 @@ def test_an_event_its_aggregate_cannot_apply_is_not_appended(app: App) -> None:
 
 
 def test_one_transaction_has_one_append(app: App) -> None:
-    with pytest.raises(DeclarationError, match="a second append"), app.transaction() as connection:
-        app.append({"tank-t-1": [Filled(litres=Decimal(1))]}, connection=connection)
-        app.append({"tank-t-2": [Filled(litres=Decimal(1))]}, connection=connection)
+    def append_twice() -> None:
+        with app.transaction() as connection:
+            app.append({"tank-t-1": [Filled(litres=Decimal(1))]}, connection=connection)
+            app.append({"tank-t-2": [Filled(litres=Decimal(1))]}, connection=connection)
+
+    with pytest.raises(DeclarationError, match="a second append"):
+        append_twice()
     assert app.streams("tank") == []
 
 
