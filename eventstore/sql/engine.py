@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.schema import CreateSchema
@@ -146,7 +146,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 def create_schema(connection: Connection) -> None:
-    if not is_sqlite(connection):
+    # IF NOT EXISTS alone asks for the right to create it even when it is there.
+    if not is_sqlite(connection) and not inspect(connection).has_schema(SCHEMA):
         connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
 
 
@@ -220,14 +221,31 @@ def _advice(engine: Engine, text: str) -> str:
     return f"check the disk that holds {file.name}"
 
 
+def _not_permitted(engine: Engine, error: Exception) -> SettingError | None:
+    """What the role lacks, when that is what is wrong. Source: PostgreSQL, appendix A, 42501."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(cause, "sqlstate", None) != "42501":
+        return None
+    return SettingError(
+        f"the role {engine.url.username or ''} may not do that in the database {engine.url.database}",
+        str(cause).splitlines()[0],
+        "to make its tables it needs CREATE on the database and on the default schema, and to own what it made",
+    )
+
+
 @contextmanager
 def available(engine: Engine) -> Iterator[None]:
-    """Turn the database's passing faults inside the block into :class:`~eventstore.errors.Unavailable`."""
+    """Turn the database's passing faults inside the block into :class:`~eventstore.errors.Unavailable`.
+
+    What the role may not do is a :class:`~eventstore.errors.SettingError`.
+    """
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         if is_transient(error):
             raise unavailable(engine, error) from error
+        if refused := _not_permitted(engine, error):
+            raise refused from error
         raise
     except Exception as error:
         if type(error).__module__.startswith("psycopg") and is_transient(error):
