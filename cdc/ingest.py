@@ -135,6 +135,7 @@ class Ingest:
         source, without its schema), or a SQLAlchemy model or table, whose columns are then the ones kept.
         ``types``: as in ``table``; those of a model are known already.
         """
+        _check_table(table)
         target = _target(table, into)
         if isinstance(target, Table):
             types = {**declared_from(target), **(types or {})}
@@ -150,10 +151,7 @@ class Ingest:
             raise DeclarationError(f"{table} is both ignored and used in ingest {self.name}", "it cannot be both")
 
     def _declare(self, table: str, types: Mapping[str, Type] | None) -> SourceTable:
-        if not table or table.startswith(".") or table.endswith("."):
-            raise DeclarationError(
-                f"{table!r} is not the name of a table", "it is <schema>.<table>", 'as in "public.stock"'
-            )
+        _check_table(table)
         declared = self.tables.setdefault(table, SourceTable(table))
         for column, kind in (types or {}).items():
             if declared.types.setdefault(column, kind) != kind:
@@ -187,6 +185,13 @@ class Ingest:
                 "mend topics=, or the capture, then retry",
             )
         return declared
+
+
+def _check_table(table: str) -> None:
+    if not table or table.startswith(".") or table.endswith("."):
+        raise DeclarationError(
+            f"{table!r} is not the name of a table", "it is <schema>.<table>", 'as in "public.stock"'
+        )
 
 
 def _target(table: str, into: MirrorTarget | None) -> str | Table:

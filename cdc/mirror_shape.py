@@ -107,7 +107,7 @@ def grown(table: str, shape: Shape, seen: Shape) -> Growth:
         former = known.get(column.name)
         if former is None or holds(former.type, column.type):
             continue
-        if not holds(column.type, former.type) or column.key:
+        if not widens(former.type, column.type) or column.key:
             raise Refused(
                 f"the type of {column.name} of {table} changed from {former.type} to {column.type}",
                 "what the mirror holds of it cannot be told to fit the new type",
@@ -134,13 +134,18 @@ def holds(wide: Type, narrow: Type) -> bool:
             return wide.precision - wide.scale >= narrow.precision - narrow.scale
         case types.VariableDecimal(), types.Decimal() | types.Integer():
             return True
-        case types.Text(), types.Text() | types.Integer():
+        case types.Text(), types.Text():
             return True
         case types.Timestamp() | types.Time(), types.Timestamp() | types.Time() if type(wide) is type(narrow):
             return True  # what differs is how they are sent
         case types.Bits(), types.Bits():
             return True
     return False
+
+
+def widens(former: Type, type_: Type) -> bool:
+    """Whether a column may become one of ``type_``, its values with it: integers may become text, too."""
+    return holds(type_, former) or (isinstance(type_, types.Text) and isinstance(former, types.Integer))
 
 
 def check_names(table: str, names: Sequence[str], fold_case: bool) -> None:
