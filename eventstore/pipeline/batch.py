@@ -39,8 +39,8 @@ class Batches:
         self._held: set[str] = set()
         self._blocked = 0
         self._parked_at: deque[float] = deque()
-        self.writing_seconds = 0.0
-        """How long the last transaction held its locks."""
+        self.folding_seconds = self.writing_seconds = 0.0
+        """How long the last batch was at work without locks, and how long its transaction held them."""
 
     def start(self, lease: Lease) -> None:
         """Begin under a new lease: nothing that is in memory counts any more."""
@@ -84,12 +84,13 @@ class Batches:
     def _attempt(self, records: Sequence[Record], guilty: Exception | None = None) -> None:
         """Decode, block and fold in memory; then one transaction. ``guilty``: park the one record for this."""
         failures: list[Failure] = []
+        began = time.monotonic()
         with reading(self._engine) as connection:
             items = self._admit(records, failures, connection, guilty)
             work = self._handler.prepare(items, connection)
         self._check_flood(failures)
         to = _positions(records)
-        began = time.monotonic()
+        self.folding_seconds = time.monotonic() - began
         with writing(self._engine) as connection:
             began = time.monotonic()
             work.write(connection)

@@ -55,6 +55,8 @@ class Runner:
         seconds = pipeline.options.lease_seconds
         self._leases = Leases(engine, pipeline.name, pipeline.generation, membership.worker, seconds)
         self._batches = Batches(engine, pipeline, self._leases)
+        pl = schema.pipeline.c
+        self._row_query = select(pl.state, pl.reason, pl.fingerprint, pl.revision).where(self._mine())
         self._leased = False
         self._readable: list[TopicPartition] = []
         self._revision = -1
@@ -95,9 +97,13 @@ class Runner:
             self._wakeup.wait(self._woken, timeout)
 
     def rest(self) -> None:
-        """Let other writers of the file have their turn. A catch-up without it starves them."""
+        """Leave the file to writers of other processes for as long as it was held: they poll, and would starve.
+
+        The time that a batch takes without holding it counts: where folding takes longer, nothing is added.
+        """
         if is_sqlite(self._engine):
-            time.sleep(min(self._batches.writing_seconds, REST_SECONDS))
+            held = self._batches.writing_seconds - self._batches.folding_seconds
+            time.sleep(min(max(0.0, held), REST_SECONDS))
 
     def drop(self) -> None:
         """Forget the lease after an error: what is stored counts, and is read when it is taken again."""
@@ -227,10 +233,8 @@ class Runner:
     # ---------------------------------------------------------------- what others see
 
     def _row(self) -> _Row:
-        pl = schema.pipeline.c
-        query = select(pl.state, pl.reason, pl.fingerprint, pl.revision).where(self._mine())
         with reading(self._engine) as connection:
-            state, reason, fingerprint, revision = connection.execute(query).one()
+            state, reason, fingerprint, revision = connection.execute(self._row_query).one()
         return _Row(PipelineState(state), reason, fingerprint, revision)
 
     def _say(self, state: PipelineState, reason: str) -> None:
