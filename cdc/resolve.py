@@ -1,4 +1,4 @@
-"""From messages to changes: row images give what Debezium left out. Protocols, section 7.
+"""From messages to changes: row images give what Debezium left out. Protocols, section 3.
 
 - ``before`` is the row's image, whatever the REPLICA IDENTITY; an unchanged TOAST value is carried over.
 - A row that was never seen has no ``before``: its first ``u`` is a Created, its ``d`` changes nothing.

@@ -1,4 +1,4 @@
-"""Snapshots of the source, and what they show by leaving it out. Protocols, section 7.
+"""Snapshots of the source, and what they show by leaving it out. Protocols, section 3.
 
 A row that was deleted while nobody read the source's log shows only by being absent from the next snapshot.
 So each snapshot of a source opens a reconciliation: when a partition has passed the snapshot, the rows of

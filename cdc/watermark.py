@@ -1,4 +1,4 @@
-"""What was delivered before: a watermark per topic and partition of Debezium. Protocols, section 7. Pure.
+"""What was delivered before: a watermark per topic and partition of Debezium. Protocols, section 3. Pure.
 
 Positions are ``(last commit, lsn, total order)`` and strictly increase within a partition. Without
 transaction metadata, which is Debezium's default, several changes may share ``(last commit, lsn)``: then

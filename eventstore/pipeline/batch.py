@@ -1,4 +1,4 @@
-"""One batch of a pipeline, and what becomes of one that fails. Protocols, section 4, steps 3 and 4.
+"""One batch of a pipeline, and what becomes of one that fails. Protocols, section 2, steps 3 and 4.
 
 A failing batch is cut in halves, each run as a batch of its own, until the guilty record is alone. So a
 handler needs no savepoints, every transaction is a whole batch with its positions, and a record is found

@@ -1,4 +1,4 @@
-"""Leases on checkpoints: who runs a pipeline, fenced by epoch and position. Protocols, section 4, steps 1 and 4."""
+"""Leases on checkpoints: who runs a pipeline, fenced by epoch and position. Protocols, section 2, steps 1 and 4."""
 
 from __future__ import annotations
 

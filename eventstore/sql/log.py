@@ -1,4 +1,4 @@
-"""The event log in SQL. Appending follows docs/explanation/protocols, section 1."""
+"""The event log in SQL. Appending follows docs/explanation/protocols.md, section 1."""
 
 from __future__ import annotations
 
