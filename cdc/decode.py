@@ -24,7 +24,8 @@ import orjson
 
 from cdc.envelope import DEFAULT_MAX_BYTES, Parsed, Parser
 from cdc.message import Message, Op, Row, RowMessage, SideMessage, SourcePosition
-from cdc.row import DEFAULT_PLACEHOLDER, Placeholder, RowDecoder
+from cdc.placeholder import DEFAULT_PLACEHOLDER, Placeholder
+from cdc.row import RowDecoder
 from cdc.side import Foreign, foreign, side_kind
 from cdc.types import Type, shown
 from eventstore.errors import Undecodable

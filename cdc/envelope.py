@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from cdc.connect import columns_of, type_of
-from cdc.row import Placeholder, RowDecoder, decoder_of
+from cdc.placeholder import Placeholder
+from cdc.row import RowDecoder, decoder_of
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 ROWS = ("before", "after")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 from cdc import types
 from cdc.connect import MAX_DEPTH
 from cdc.message import UNCHANGED, Column, Row
+from cdc.placeholder import Placeholder
 from cdc.types import Type
-
-DEFAULT_PLACEHOLDER = "__debezium_unavailable_value"
 
 # What is a Python value as JSON has it, so that looking at its class is all there is to do.
 _AS_IT_IS: dict[type, type] = {
@@ -23,28 +21,6 @@ _AS_IT_IS: dict[type, type] = {
     types.Boolean: bool,
     types.Float: float,
 }
-
-
-class Placeholder:
-    """Debezium's word for a value it did not send because it is unchanged (``unavailable.value.placeholder``)."""
-
-    def __init__(self, text: str = DEFAULT_PLACEHOLDER) -> None:
-        self.text = text
-        encoded = b64encode(text.encode())
-        self._traces = (text.encode(), encoded, ",".join(str(byte) for byte in text.encode()).encode())
-        self._plain = text.isascii() and text.isprintable() and not set(text) & set('"\\/<>&')
-        # A column without a type may stand for an unchanged value in the shape of any type.
-        shapes = (types.Text(), types.Json(), types.Bytes(), types.Map(types.Text()), types.Array(types.Text()))
-        self.anyhow = tuple(p for shape in (*shapes, types.Array(types.Integer())) for p in shape.placeholders(text))
-
-    def may_be_in(self, data: bytes) -> bool:
-        """False: none of its shapes is in this JSON, so no column need be looked at."""
-        return not self._plain or any(trace in data for trace in self._traces)
-
-    def find(self, raw: Mapping[str, Any], shapes: Mapping[str, tuple[Any, ...]], key: Row | None) -> set[str]:
-        """The columns that are unchanged. A column of the key never is: what it says, it says itself."""
-        found = {name for name, value in raw.items() if value is not None and value in shapes.get(name, self.anyhow)}
-        return found - key.keys() if key is not None else found
 
 
 class RowDecoder:
@@ -60,7 +36,7 @@ class RowDecoder:
         self.columns = columns
         self._names = types_.keys()
         self._placeholder = placeholder
-        self._shapes = {name: type_.placeholders(placeholder.text) for name, type_ in types_.items()}
+        self._shapes = {name: placeholder.shapes_of(type_) for name, type_ in types_.items()}
         self._steps = [(name, _AS_IT_IS.get(type(type_)), type_.decode) for name, type_ in types_.items()]
 
     def decode(self, raw: Any) -> dict[str, Any]:

@@ -62,10 +62,6 @@ class Type:
         """What :meth:`to_json` was given."""
         return self.decode(raw)
 
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        """The shapes in which Debezium's placeholder ``text`` stands for an unchanged value of this type."""
-        return ()
-
 
 @dataclass(frozen=True, slots=True)
 class Boolean(Type):
@@ -112,17 +108,11 @@ class Text(Type):
     def decode(self, raw: Any) -> str:
         return _of(str, raw)
 
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return (text,)
-
 
 @dataclass(frozen=True, slots=True)
 class Json(Type):
     def decode(self, raw: Any) -> str:
         return _of(str, raw)
-
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return (text, f'{{"{text}":"{text}"}}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +122,6 @@ class Bytes(Type):
 
     def to_json(self, value: bytes) -> str:
         return b64encode(value).decode()
-
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return (b64encode(text.encode()).decode(),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +141,6 @@ class Decimal(Type):
 
     def from_json(self, raw: str) -> decimal.Decimal:
         return decimal.Decimal(raw)
-
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return (b64encode(text.encode()).decode(),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +171,6 @@ class DecimalText(Type):
 
     def to_json(self, value: decimal.Decimal) -> str:
         return str(value)
-
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return (text,)
 
 
 class _AsText(Type):
@@ -323,11 +304,6 @@ class Array(Type):
     def from_json(self, raw: list[Any]) -> list[Any]:
         return [None if item is None else self.item.from_json(item) for item in raw]
 
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        # Integer arrays hold the placeholder's bytes. Source: Debezium's UnchangedToastedPlaceholder.
-        base64 = b64encode(text.encode()).decode()
-        return ([text], list(text.encode())) if isinstance(self.item, Integer) else ([text], [base64])
-
 
 @dataclass(frozen=True, slots=True)
 class Map(Type):
@@ -344,9 +320,6 @@ class Map(Type):
 
     def from_json(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return {name: None if item is None else self.item.from_json(item) for name, item in raw.items()}
-
-    def placeholders(self, text: str) -> tuple[Any, ...]:
-        return ({text: text},)
 
 
 @dataclass(frozen=True, slots=True)

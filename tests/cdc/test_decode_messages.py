@@ -6,7 +6,10 @@ from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import md5
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -29,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT, HSTORE, JSONB, MONEY, TIMESTAMP
 
 from cdc import types
+from cdc.capture import CaptureSource
 from cdc.declared import declared_from
 from cdc.decode import Declared, Decoder
 from cdc.message import UNCHANGED, Message, RowMessage, SideMessage, SourcePosition
@@ -203,10 +207,11 @@ def test_columns_without_a_type_stay_as_json_has_them() -> None:
 
 
 ENCODED = b64encode(PLACEHOLDER.encode()).decode()
+UNCHANGED_UUID = str(UUID(bytes=md5(PLACEHOLDER.encode()).digest(), version=3))  # Java's nameUUIDFromBytes
 SHAPES = [PLACEHOLDER, ENCODED, [PLACEHOLDER], {PLACEHOLDER: PLACEHOLDER}, f'{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}']
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, list(PLACEHOLDER.encode())])
+@pytest.mark.parametrize("shape", [*SHAPES, list(PLACEHOLDER.encode()), [UNCHANGED_UUID]])
 def test_a_column_without_a_type_is_unchanged_in_any_shape(shape: Any) -> None:
     message = decode(record(envelope("u", after={"sku": "a", "body": shape})))
     assert isinstance(message, RowMessage)
@@ -221,6 +226,10 @@ def test_a_column_without_a_type_is_unchanged_in_any_shape(shape: Any) -> None:
         (types.Json(), SHAPES[4]),
         (types.Array(types.Date()), [PLACEHOLDER]),
         (types.Array(types.Integer()), list(PLACEHOLDER.encode())),
+        (types.Array(types.Date()), list(PLACEHOLDER.encode())),
+        (types.Array(types.Uuid()), [UNCHANGED_UUID]),
+        (types.Array(types.Bytes()), [ENCODED]),
+        (types.Struct((), "Geometry"), {"wkb": "AQEAACDmEAAAAAAA/IPXl8EAAAD8g9eXwQ==", "srid": 4326}),
         (types.Map(types.Text()), {PLACEHOLDER: PLACEHOLDER}),
     ],
 )
@@ -415,3 +424,38 @@ def test_a_new_schema_of_a_topic_takes_the_place_of_the_remembered_one() -> None
     message = decoder.decode(record(wrapped(envelope(after={**ROW, "stock": 5}), schema)))
     assert isinstance(message, RowMessage)
     assert [column.name for column in message.columns or ()] == ["sku", "price", "stock"]
+
+
+# ---------------------------------------------------------------- real transformed streams
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def outcomes(file: str) -> dict[str, list[str]]:
+    """For each topic what became of its messages: the kind of a side message, the op of a change, or why not."""
+    decoder, found = Decoder(), dict[str, list[str]]()
+    with CaptureSource(DATA / file) as source:
+        for one in source.read({(source.topic, 0): 0}, 1_000):
+            try:
+                message = decoder.decode(one)
+                told: str = message.op if isinstance(message, RowMessage) else message.kind
+            except Undecodable as error:
+                told = error.why
+            found.setdefault(one.headers["capture.topic"], []).append(told)
+    return found
+
+
+@pytest.mark.parametrize("form", ["json-schema", "json-noschema"])
+def test_a_real_outbox_stream_is_refused_but_for_its_tombstones(form: str) -> None:
+    orders = outcomes(f"outbox/{form}.jsonl")["outbox.event.order"]
+    assert "outbox table" in orders[0]
+    assert orders[1] == "tombstone"
+
+
+def test_a_real_flattened_stream_is_refused_but_for_what_is_not_flattened() -> None:
+    found = outcomes("unwrap/json-schema.jsonl.gz")
+    assert set(found["srv1.transaction"]) == {"transaction"}
+    assert set(found["srv1.message"]) == {"message"}
+    rows = [told for told in found["srv1.inv.cust_full"] if told != "tombstone"]
+    assert rows
+    assert all("flattened" in told for told in rows)

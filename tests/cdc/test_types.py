@@ -18,7 +18,6 @@ from cdc import types
 from cdc.connect import split_allowed, type_of
 from cdc.types import MICROS, MILLIS, NANOS, Type
 
-PLACEHOLDER = "__debezium_unavailable_value"
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -321,14 +320,3 @@ def test_any_instant_comes_back(value: datetime) -> None:
 def test_the_plain_form_gives_the_value_back(type_: Type, raw: Any) -> None:
     value = type_.decode(raw)
     assert repr(type_.from_json(type_.to_json(value))) == repr(value)
-
-
-def test_placeholders_have_the_shape_of_their_type() -> None:
-    encoded = b64encode(PLACEHOLDER.encode()).decode()
-    assert types.Text().placeholders(PLACEHOLDER) == (PLACEHOLDER,)
-    assert types.Json().placeholders(PLACEHOLDER)[1] == f'{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}'
-    assert types.Bytes().placeholders(PLACEHOLDER) == (encoded,)
-    assert types.Array(types.Text()).placeholders(PLACEHOLDER)[0] == [PLACEHOLDER]
-    assert types.Array(types.Integer()).placeholders(PLACEHOLDER)[1] == list(PLACEHOLDER.encode())
-    assert types.Map(types.Text()).placeholders(PLACEHOLDER) == ({PLACEHOLDER: PLACEHOLDER},)
-    assert types.Integer().placeholders(PLACEHOLDER) == ()
