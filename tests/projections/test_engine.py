@@ -39,6 +39,10 @@ class Swapped(Event, name="engine-swapped"):
     orders: list[str]
 
 
+class Priced(Event, name="engine-priced"):
+    fee: Decimal
+
+
 class Ignored(Event, name="engine-ignored"): ...
 
 
@@ -64,6 +68,11 @@ def placed(row: Order, event: Placed) -> None:
 def shipped(row: Order, event: Shipped) -> None:
     row.shipped_at = event.at
     row.seen.append("shipped")
+
+
+@orders.on(Priced)
+def priced(row: Order, event: Priced) -> None:
+    row.fee = event.fee
 
 
 @orders.on(Cancelled)
@@ -164,6 +173,14 @@ def test_a_row_that_did_not_change_is_not_written(
     statements()
     drive(handler, record("order-a", Placed()))
     assert not [statement for statement in statements() if not statement.startswith("SELECT")]
+
+
+def test_a_number_that_is_equal_and_written_otherwise_is_written(
+    drive: Any, record: Any, handler: Any, stored: Any
+) -> None:
+    drive(handler, record("order-a", Placed(), Priced(fee=Decimal("1.0")), Priced(fee=Decimal("1.00"))), size=1)
+    ((fee,),) = stored("fee").values()
+    assert str(fee) == "1.00"
 
 
 def test_a_row_made_and_deleted_in_one_batch_leaves_nothing(
