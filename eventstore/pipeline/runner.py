@@ -60,6 +60,7 @@ class Runner:
         self._leased = False
         self._readable: list[TopicPartition] = []
         self._revision = -1
+        self._worked_off: int | None = None
         self._renew_at = 0.0
         self._woken = wakeup.count
         self._statistics = _Statistics()
@@ -77,6 +78,8 @@ class Runner:
         an error, :meth:`drop` must be called.
         """
         self._woken = self._wakeup.count
+        if self.pipeline.source is None:
+            return self._work_off_alone()
         if not self._leased and not self._take():
             return 0
         resolved = self._look()
@@ -87,6 +90,18 @@ class Runner:
             self._tell(len(records))
         self._note(len(records))
         return resolved + len(records)
+
+    def _work_off_alone(self) -> int:
+        """Without a source the lease is held only while an operator's decision is carried out: whoever reads one
+        for the pipeline, an ingest of a file, is to have it meanwhile."""
+        revision = self._current_revision()
+        if revision == self._worked_off or not self._take():
+            return 0
+        resolved = self._look()
+        self._worked_off = revision
+        self._note(resolved)
+        self.release()
+        return resolved
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Return when there may be something to do, at the latest after ``timeout`` seconds."""
@@ -142,6 +157,7 @@ class Runner:
         lease = self._leases.take(partitions, whole=not handler.shared, limit=limit, force=self._force)
         if lease is None:
             return False
+        self._force = False  # from now on a lease of others is that of another thread of this process
         row = self._row()
         self._leased = True
         if row.state is PipelineState.PAUSED:
@@ -231,6 +247,11 @@ class Runner:
             self._on_progress(self.pipeline.name, handled, dict(self._batches.lease.positions))
 
     # ---------------------------------------------------------------- what others see
+
+    def _current_revision(self) -> int | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(self._row_query).first()
+        return None if row is None else row.revision
 
     def _row(self) -> _Row:
         with reading(self._engine) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -127,3 +128,24 @@ def test_doctor_names_the_dead_letters(ingested: Cli) -> None:
     found = ingested("doctor", "--json")
     assert found.code == 5
     assert any(each["about"] == "dead letters" and each["level"] == "error" for each in found.json)
+
+
+def test_a_running_worker_lets_an_ingest_through_and_works_its_dead_letters(tmp_path: Path) -> None:
+    """Without a source a pipeline gives its lease back; else the ingest would wait for it for ever."""
+    from sample_app.app import app
+
+    half = tmp_path / "half.jsonl"
+    with gzip.open(CAPTURE) as lines:
+        half.write_bytes(b"".join(line for _, line in zip(range(900), lines, strict=False)))
+    try:
+        with app.running():
+            (first,) = app.ingest(half)
+            (second,) = app.ingest(CAPTURE)
+            app.dead_letters.retry(pipeline="legacy-shop")
+            app.work_off(["legacy-shop"])
+            attempts = {letter.attempts for letter in app.dead_letters.list() if letter.state == "parked"}
+    finally:
+        app.close()
+    assert first.read == 900
+    assert second.read == 3252
+    assert attempts == {4}
