@@ -112,7 +112,7 @@ class Decoder:
         before, after = payload.get("before"), payload.get("after")
         _check_sides(op, before, after)
         if after is not None:
-            partial = (op == "u" or old_key is not None) and self._placeholder.may_be_in(record.value or b"")
+            partial = op == "u" or old_key is not None
             after = of_after.decode_changed(after, key) if partial else of_after.decode(after)
         position, transaction = _position(source, payload.get("transaction"))
         return RowMessage(

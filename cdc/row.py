@@ -36,7 +36,8 @@ class RowDecoder:
         self.columns = columns
         self._names = types_.keys()
         self._placeholder = placeholder
-        self._shapes = {name: placeholder.shapes_of(type_) for name, type_ in types_.items()}
+        shapes = ((name, placeholder.shapes_of(type_)) for name, type_ in types_.items())
+        self._toastable = [(name, shapes) for name, shapes in shapes if shapes]
         self._steps = [(name, _AS_IT_IS.get(type(type_)), type_.decode) for name, type_ in types_.items()]
 
     def decode(self, raw: Any) -> dict[str, Any]:
@@ -63,10 +64,19 @@ class RowDecoder:
         """The same, with UNCHANGED for every placeholder that is not in a column of ``key``."""
         if type(raw) is not dict:
             return self.decode(raw)
-        unchanged = self._placeholder.find(raw, self._shapes, key)
+        unchanged = self._unchanged(raw) - (key or {}).keys()
+        if not unchanged:
+            return self.decode(raw)
         row = self.decode({**raw, **dict.fromkeys(unchanged)})
         row.update(dict.fromkeys(unchanged, UNCHANGED))
         return row
+
+    def _unchanged(self, raw: dict[str, Any]) -> set[str]:
+        found = {name for name, shapes in self._toastable if raw.get(name) in shapes}
+        if self.columns is None:
+            shapes = self._placeholder.shapes
+            found.update(name for name in raw.keys() - self._names if raw[name] in shapes)
+        return found
 
 
 def _check_depth(value: Any, depth: int = 0) -> None:
