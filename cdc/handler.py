@@ -147,7 +147,7 @@ class IngestHandler:
         messages = [delivery.message for delivery in deliveries]
         memory, images = self._memory, self._images
         images.begin(connection, [*image_keys(messages), *memory.snapshots.seen])
-        resolver = Resolver(images, memory.truncated)
+        resolver = Resolver(images, memory.truncated, memory.snapshots.refutes)
         for delivery in deliveries:
             resolver.apply(delivery)
         memory.snapshots.reconcile(memory.watermarks, images, resolver)
@@ -170,10 +170,10 @@ def _check_storable(message: RowMessage) -> None:
             "look at what wrote the message: it is not Debezium",
         )
     for name in (message.table, message.topic):
-        if "\x00" in name or not name.isprintable():
+        if "\x00" in name or any("\ud800" <= character <= "\udfff" for character in name):
             raise Undecodable(
                 f"{name!r} cannot name a table or topic",
-                "it holds characters that no name has",
+                "it holds what no text has: NUL, or bytes that are not UTF-8",
                 "look at what wrote the message: it is not Debezium",
             )
 

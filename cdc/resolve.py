@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -41,10 +41,16 @@ class RowChange(NamedTuple):
 
 
 class Resolver:
-    """Applies messages to images, one after the other; ``changes`` collects what that comes to."""
+    """Applies messages to images, one after the other; ``changes`` collects what that comes to.
 
-    def __init__(self, images: Images, truncated: dict[str, SourcePosition]) -> None:
-        self._images, self.truncated = images, truncated
+    ``truncated``: where tables were emptied last. ``refuted``: whether a later snapshot has shown that the
+    row of a message, which has no image, is gone.
+    """
+
+    def __init__(
+        self, images: Images, truncated: dict[str, SourcePosition], refuted: Callable[[RowMessage], bool]
+    ) -> None:
+        self._images, self.truncated, self._refuted = images, truncated, refuted
         self.changes: list[RowChange] = []
         self.truncations: set[str] = set()
 
@@ -77,6 +83,8 @@ class Resolver:
     def _set(self, delivery: Delivery, key: ImageKey, image: Image | None) -> None:
         message = delivery.message
         if message.op == "r" and image is not None and is_older(message.position, image.position):
+            return
+        if image is None and self._refuted(message):
             return
         row = filled(delivery, key, None if image is None else image.row)
         after = _image(row, message, image)

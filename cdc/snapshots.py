@@ -96,6 +96,17 @@ class Snapshots:
         partition = (record.topic, record.partition)
         return {**ends, partition: max(ends.get(partition, 0), record.offset + 1)}
 
+    def refutes(self, message: RowMessage) -> bool:
+        """Whether a snapshot after ``message`` has shown that its row, of which there is no image, is gone.
+
+        So it is with a change that was parked while its row was deleted unseen.
+        """
+        snapshot = self.held.get(source_of(message))
+        if snapshot is None or message.position is None or message.table not in snapshot.tables:
+            return False
+        passed = snapshot.closed or (message.table, message.partition) in snapshot.done
+        return passed and message.position.lsn < snapshot.lsn
+
     def due(self, watermarks: Watermarks) -> Iterator[tuple[str, SourceSnapshot, Due]]:
         """What has passed a snapshot and is still to be reconciled with it; it counts as done from here."""
         for source, snapshot in self.held.items():

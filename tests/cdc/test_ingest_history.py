@@ -163,3 +163,28 @@ def without_metadata(message: dict[str, Any]) -> dict[str, Any]:
     if not value or "op" not in value:
         return message
     return {**message, "value": json.dumps({**value, "transaction": None})}
+
+
+def positions(messages: list[dict[str, Any]], table: str) -> list[tuple[int, int]]:
+    found = []
+    for message in messages:
+        value = message["value"] and json.loads(message["value"])
+        if value and value.get("op") in ("c", "u", "d") and value["source"]["table"] == table:
+            commit, lsn = json.loads(value["source"]["sequence"])
+            found.append((int(commit or lsn), int(lsn)))
+    return found
+
+
+def test_comparing_the_raw_lsn_would_lose_rows(capture):
+    """Why positions begin with the last commit: transactions that overlap put LSNs out of order."""
+    highest, dropped = 0, 0
+    for _, lsn in positions(capture, "ledger"):
+        dropped += lsn <= highest
+        highest = max(highest, lsn)
+    assert dropped > 100
+
+
+def test_comparing_positions_without_the_order_would_lose_rows(capture):
+    """Why a pair of LSNs is not enough: COPY puts many rows on one."""
+    pairs = positions(capture, "ledger")
+    assert len(set(pairs)) < len(pairs) == 966

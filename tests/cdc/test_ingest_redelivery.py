@@ -256,6 +256,28 @@ def test_a_row_that_is_parked_as_the_snapshot_reads_it_is_not_taken_for_gone(run
     assert [letter.key for letter in done.letters] == ["public.item:2"]
 
 
+def test_a_change_that_was_parked_as_its_row_was_deleted_unseen_brings_nothing_back(run, change):
+    run(*snapshot_of(change, 100, row(1, "a"), row(2, "b"), row(3, "c")))
+    run(change("u", row(2, "refused by the model"), at=(150, 150, 1), ms=150))
+    done = run(*snapshot_of(change, 200, row(1, "a"), row(3, "c")))
+    assert names(done) == {1: "a", 3: "c"}
+    done.retry(pipeline="items")
+    assert done.letters == []
+    assert names(done) == {1: "a", 3: "c"}
+
+
+def test_an_incremental_snapshot_by_a_clock_that_is_ahead_is_no_other_cluster(run, change):
+    read = change("r", row(1, "a"), at=(20, 20), ms=99_000, snapshot="incremental")
+    done = run(change("c", row(1, "a"), at=(10, 10, 1)), read, change("u", row(1, "b"), at=(30, 30, 1)), read)
+    assert names(done) == {1: "b"}
+
+
+def test_an_incremental_snapshot_by_a_clock_that_is_behind_is_not_dropped(run, change):
+    live = change("c", row(1, "a"), at=(10, 10, 1), ms=5_000)
+    done = run(live, change("r", row(2, "b"), at=(10, 10), ms=1_000, snapshot="incremental"))
+    assert names(done) == {1: "a", 2: "b"}
+
+
 # ---------------------------------------------------------------- truncates
 
 
