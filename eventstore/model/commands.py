@@ -72,15 +72,17 @@ class Commands:
         """Rounds of deciding and appending, until each request has its outcome. One thread at a time."""
         outcomes: dict[int, Receipt | BaseException] = {}
         conflicts = [0] * len(requests)
+        contended: dict[str, Loaded[Aggregate]] = {}
         waiting: Sequence[int] = range(len(requests))
         while waiting:
-            round_ = _Round(self, requests)
+            round_ = _Round(self, requests, contended)
             for n in waiting:
                 round_.decide(n)
             round_.append()
             outcomes |= round_.outcomes
             for n, conflict in round_.conflicts.items():
                 conflicts[n] += 1
+                contended.setdefault(requests[n].stream, Loaded(requests[n].aggregate(), 0))
                 if conflicts[n] == ATTEMPTS:
                     outcomes[n] = conflict
             waiting = [n for n in waiting if n not in outcomes]
@@ -122,11 +124,14 @@ class Decision:
 class _Round:
     """One attempt at a group: decide each, append all at once, sort out what became of them.
 
-    What is in neither ``outcomes`` nor ``conflicts`` afterwards waits for the next round.
+    What is in neither ``outcomes`` nor ``conflicts`` afterwards waits for the next round. ``contended``: streams
+    that others append to just now, with their state as last read.
     """
 
-    def __init__(self, commands: Commands, requests: Sequence[Request]) -> None:
-        self._commands, self._requests = commands, requests
+    def __init__(
+        self, commands: Commands, requests: Sequence[Request], contended: dict[str, Loaded[Aggregate]]
+    ) -> None:
+        self._commands, self._requests, self._contended = commands, requests, contended
         self._log, self._repository = commands.log, commands.repository
         self._chains: dict[str, _Chain] = {}
         self._halted: set[str] = set()
@@ -172,12 +177,23 @@ class _Round:
     def _begin(self, request: Request) -> _Chain:
         loaded = self._commands.take(request.stream)
         doubtful = True
-        if loaded is None and request.aggregate.deciders[type(request.command)].new:
+        if request.stream in self._contended:
+            loaded, doubtful = self._read_on(request), False
+        elif loaded is None and request.aggregate.deciders[type(request.command)].new:
             loaded = Loaded(request.aggregate(), 0)  # most likely so, and the append will tell
         elif loaded is None:
             loaded, doubtful = self._repository.load(request.aggregate, request.stream), False
         chain = self._chains[request.stream] = _Chain(loaded, doubtful, loaded.version)
         return chain
+
+    def _read_on(self, request: Request) -> Loaded[Aggregate]:
+        """A copy of the newest state, read on from where it was read last: against others, every query counts."""
+        read = self._contended[request.stream]
+        if read.version == 0:
+            read = self._contended[request.stream] = self._repository.load(request.aggregate, request.stream)
+        else:
+            self._repository.refresh(read, request.stream)
+        return Loaded(read.state.model_copy(deep=True), read.version)
 
     def _refresh(self, request: Request, chain: _Chain, decision: Decision) -> bool:
         """Bring a doubtful state up to date; whether there is reason to decide again."""
