@@ -26,7 +26,6 @@ from eventstore.model.message import Event, check_upcasters
 from eventstore.model.record import Record
 from eventstore.pipeline.handler import Item
 from eventstore.sql.columns import exact
-from eventstore.sql.engine import create_schema
 from projections.projection import check_projection_name
 from projections.tables import read_model
 
@@ -138,8 +137,6 @@ class SqlProjectionHandler:
 
     def _known(self, connection: Connection) -> set[str]:
         """Those of its tables that were made before; refused when another projection made them."""
-        create_schema(connection)
-        read_model.create(connection, checkfirst=True)
         kept = read_model.c
         names = [table.fullname for table in self._tables]
         found = connection.execute(select(kept.relation, kept.projection).where(kept.relation.in_(names))).all()

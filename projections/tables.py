@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.errors import DeclarationError, StaleProjection
-from eventstore.sql.engine import create_schema, is_sqlite
+from eventstore.sql.engine import is_sqlite
 from eventstore.sql.schema import SCHEMA, metadata
 from projections.projection import Projection
 
@@ -93,8 +93,6 @@ class ReadModelTables:
 
     def _known(self, connection: Connection) -> Any:
         """What is recorded of the relation; refused when it is another projection's."""
-        create_schema(connection)
-        read_model.create(connection, checkfirst=True)
         kept = read_model.c
         query = select(kept.projection, kept.shape).where(
             kept.relation == self._relation, kept.generation == self._generation

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import ARRAY, Computed, ForeignKey, String, func
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, foreign, mapped_column, relationship
 
 from eventstore.errors import DeclarationError, IncompleteRow
 from projections import Projection, ReadModel, twin
@@ -83,19 +83,19 @@ def test_times_have_a_zone_and_integers_64_bits() -> None:
 
 
 def _relationship() -> type[Any]:
-    class Customer(ReadModel):
+    class TwinCustomer(ReadModel):
         __tablename__ = "twin_customer"
         id: Mapped[str] = mapped_column(primary_key=True)
 
-    class Bill(ReadModel):
+    class TwinBill(ReadModel):
         __tablename__ = "twin_bill"
         id: Mapped[str] = mapped_column(primary_key=True)
         customer_id: Mapped[str]
         customer: Mapped[Any] = relationship(
-            Customer, primaryjoin="foreign(Bill.customer_id) == Customer.id", viewonly=True
+            TwinCustomer, primaryjoin=lambda: foreign(TwinBill.customer_id) == TwinCustomer.id, viewonly=True
         )
 
-    return Bill
+    return TwinBill
 
 
 def _foreign_key() -> type[Any]:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from eventstore.errors import DeclarationError, StaleProjection
 from eventstore.model.message import Event
-from eventstore.sql.engine import connect, is_sqlite, reading, writing
+from eventstore.sql.engine import connect, create_schema, is_sqlite, reading, writing
+from eventstore.sql.schema import metadata
 from projections import Projection, ProjectionHandler, ReadModel, create_tables, get
 from projections.tables import generation_name
 
@@ -217,6 +218,8 @@ def test_rows_that_were_dropped_are_missed_and_a_rebuild_begins_anew(drive: Any,
 def test_a_view_that_others_depend_on_is_not_dropped_behind_their_back(postgres_url: str) -> None:
     engine = connect(postgres_url)
     with writing(engine) as connection:
+        create_schema(connection)
+        metadata.create_all(connection)
         create_tables(_plain(), connection)
         connection.exec_driver_sql("CREATE VIEW report AS SELECT id FROM tables_plain")
     with (
