@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, select, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from eventstore.errors import SettingError
 from eventstore.sql.engine import available, create_schema, describe, is_sqlite, is_transient, reading, writing
@@ -21,13 +24,28 @@ _version = Table(VERSION_TABLE, MetaData(schema=SCHEMA), Column("version_num", T
 
 def current(engine: Engine) -> str | None:
     """The revision that the tables are at; None when there are none."""
-    with available(engine), reading(engine) as connection:
+    with _a_database(engine), available(engine), reading(engine) as connection:
         try:
             return connection.scalar(select(_version.c.version_num))
         except (OperationalError, ProgrammingError) as error:
             if is_transient(error):
                 raise
             return None
+
+
+@contextmanager
+def _a_database(engine: Engine) -> Iterator[None]:
+    """A file that SQLite cannot read is not ours to write to."""
+    try:
+        yield
+    except DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise
+        raise SettingError(
+            f"{describe(engine)} is not a SQLite database, or a damaged one",
+            str(error.orig),
+            "point HEADWATER_DATABASE at another file, or restore this one from a backup",
+        ) from None
 
 
 def migrate(engine: Engine) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headwater.app import App
 
 group = typer.Typer(help="Dead letters: what could not be handled, and what waits behind it.", no_args_is_help=True)
-Id = Annotated[int, typer.Argument(help="The dead letter's id.")]
+Id = Annotated[int, typer.Argument(metavar="ID", help="The dead letter's id.")]
 Key = Annotated[str | None, typer.Option(metavar="KEY", help="Of this key, as dlq list shows it.")]
 Pipeline = Annotated[str | None, typer.Option(metavar="NAME", help="Of this pipeline.")]
 SHOWN_BYTES = 4_000
@@ -152,7 +152,7 @@ def _without_schema(text: str) -> str:
 @group.command()
 def retry(
     context: typer.Context,
-    id: Annotated[int | None, typer.Argument(help="One dead letter.")] = None,
+    id: Annotated[int | None, typer.Argument(metavar="[ID]", help="One dead letter.")] = None,
     key: Key = None,
     pipeline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of this pipeline, which is resumed if it paused.")

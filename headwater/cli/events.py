@@ -11,6 +11,7 @@ import typer
 
 from headwater.cli.console import Json, note, plural
 from headwater.cli.loading import opened
+from headwater.cli.names import check_categories
 from headwater.cli.times import parse_time
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def events(
     from headwater.cli.event_lines import print_events
 
     with opened(context) as app:
-        source = app.resources.log.source(category or app.parts.categories)
+        source = app.resources.log.source(check_categories(app, category or []))
         ends = dict(source.ends())
         wanted = _Filter(set(type or ()), parse_time(since) if since else None)
         found = _tail(source, ends, wanted, last) if last is not None else _by_time(source, ends, wanted)

@@ -11,7 +11,7 @@ from headwater.cli.console import Json, note, print_json, say
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="Of the package: lower-case letters, digits and _.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package: lower-case letters, digits and _.")],
     folder: Annotated[Path | None, typer.Option(help="Where to make it; default: a folder of that name.")] = None,
     json: Json = False,
 ) -> None:

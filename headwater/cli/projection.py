@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from projections import Explanation
 
 group = typer.Typer(help="Look into projections and their read models.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="The projection's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection's name.")]
 
 
 @group.command("list")
@@ -79,7 +79,7 @@ def rebuild(context: typer.Context, name: Name, json: Json = False) -> None:
 def explain(
     context: typer.Context,
     name: Name,
-    key: Annotated[list[str], typer.Argument(help="The row's key; of several columns: each in its order.")],
+    key: Annotated[list[str], typer.Argument(metavar="KEY...", help="The row's key; several columns: in their order.")],
     json: Json = False,
 ) -> None:
     """Show how a row came to be: every event that touched it, with the columns it changed."""

@@ -9,10 +9,11 @@ import typer
 
 from headwater.cli.console import Json, note, number, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
+from headwater.cli.names import check_categories, check_stream
 from headwater.cli.times import parse_time
 
 group = typer.Typer(help="Look into streams: the events of one aggregate, in order.", no_args_is_help=True)
-Stream = Annotated[str, typer.Argument(help="<category>-<key>, for example order-o-1.")]
+Stream = Annotated[str, typer.Argument(metavar="STREAM", callback=check_stream, help="<category>-<key>: order-o-1.")]
 PAGE = 100
 
 
@@ -26,7 +27,7 @@ def list_(
 ) -> None:
     """List streams by name, with their versions."""
     with opened(context) as app:
-        categories = [category] if category else app.parts.categories
+        categories = check_categories(app, [category] if category else [])
         found = [info for each in categories for info in app.streams(each, after=after, limit=limit)]
     if json:
         print_json(found)

@@ -269,3 +269,18 @@ def test_doctor_names_an_unreachable_database(project: Path, cli: Cli, monkeypat
     assert done.code == 5
     assert "s3cret" not in done.out
     assert "cannot be used now" in done.out
+
+
+def test_a_file_that_is_no_database_is_left_alone(project: Path, cli: Cli) -> None:
+    text = "not a database, but somebody's notes\n" * 50
+    (project / "bank.db").write_text(text)
+    error = cli("status", "--json").error
+    assert error["exit_code"] == 3
+    assert "is not a SQLite database" in error["what"]
+    assert (project / "bank.db").read_text() == text
+
+
+def test_names_that_cannot_be_are_told_from_names_that_are_not_there(bank: Path, cli: Cli) -> None:
+    assert cli("stream", "show", "nonsense").code == 2
+    assert cli("events", "--category", "nonsense").code == 1
+    assert cli("stream", "list", "--category", "nonsense").code == 1
