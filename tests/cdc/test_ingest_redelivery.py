@@ -114,6 +114,12 @@ def test_a_repetition_without_metadata_is_told_after_a_restart_too(run, change):
     assert len(seen(done)) == 9
 
 
+def test_a_create_delivered_again_without_metadata_does_not_undo_a_delete_at_the_same_position(run, change):
+    created = change("c", row(1, "a"), at=(10, 10))
+    done = run(created, change("d", at=(10, 10), before=row(1, "")), created)
+    assert names(done) == {}
+
+
 def test_partitions_do_not_hide_each_others_changes(run, change):
     late = change("c", row(2, "b"), at=(10, 10, 1), partition=1)
     done = run(change("c", row(1, "a"), at=(99, 99, 1)), late)
@@ -162,6 +168,13 @@ def test_a_snapshot_row_delivered_again_after_live_changes_puts_nothing_back(run
     assert names(done) == {1: "b"}
 
 
+@pytest.mark.parametrize("lsn", [100, 200])
+def test_a_snapshot_row_delivered_again_after_its_delete_does_not_bring_it_back(run, change, lsn):
+    read = change("r", row(1, "a"), at=(100, 100), snapshot="last")
+    done = run(read, change("d", at=(lsn, lsn, 1), before=row(1, ""), ms=2_000), read)
+    assert names(done) == {}
+
+
 def test_a_snapshot_row_that_is_known_is_no_change(run, change):
     run(change("r", row(1, "a"), at=(100, 100), snapshot="last"))
     done = run(change("r", row(1, "a"), at=(200, 200), ms=2_000, snapshot="last"))
@@ -201,6 +214,12 @@ def test_nothing_is_deleted_before_a_partition_has_passed_the_snapshot(run, chan
     again = snapshot_of(change, 200, row(1, "a"), row(2, "b"), row(3, "c"), partitions=2)
     done = run(*(m for m in again if m["partition"] == 1 and "last" not in m["value"]))
     assert names(done) == {1: "a", 2: "b", 3: "c"}
+
+
+def test_a_live_change_before_the_snapshot_does_not_show_that_its_partition_has_passed(run, change):
+    run(*(change("c", row(n, "x"), at=(10, 10, n), ms=10) for n in (1, 2, 3)))
+    done = run(snapshot_of(change, 200, row(1, "x"), row(2, "x"), row(3, "x"))[0])
+    assert names(done) == {1: "x", 2: "x", 3: "x"}
 
 
 def test_a_live_change_after_the_snapshot_shows_that_its_partition_has_passed(run, change):
