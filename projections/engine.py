@@ -16,7 +16,7 @@ from projections.folding import Rows, Touch, touches_of
 from projections.projection import Lookup, Projection
 from projections.shape import Key, RowValues, Shape
 from projections.store import RowStore
-from projections.tables import ReadModelTables, view_name
+from projections.tables import ReadModelTables, is_empty, view_name
 
 CACHE_ROWS = 100_000
 
@@ -122,7 +122,7 @@ class ProjectionHandler:
         return self._fingerprint
 
     def reset(self, connection: Connection) -> None:
-        self._held.reset(empty=self._store(connection).is_empty(connection))
+        self._held.reset(empty=is_empty(connection, self.tables.physical_name(connection)))
 
     def clear(self, connection: Connection) -> None:
         self.tables.clear(connection)

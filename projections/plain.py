@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, delete, inspect, select
 from sqlalchemy.schema import CreateTable, sort_tables
 
-from eventstore.errors import DeclarationError
+from eventstore.errors import DeclarationError, StaleProjection
 from eventstore.model.codec import decode, event_type
 from eventstore.model.fingerprint import fingerprint as code_fingerprint
 from eventstore.model.message import Event, check_upcasters
@@ -27,7 +27,7 @@ from eventstore.model.record import Record
 from eventstore.pipeline.handler import Item
 from eventstore.sql.columns import exact
 from projections.projection import check_projection_name
-from projections.tables import read_model
+from projections.tables import is_empty, read_model
 
 E = TypeVar("E", bound=Event)
 SqlHandler = Callable[[Connection, E], None]
@@ -95,15 +95,25 @@ class SqlProjectionHandler:
         return self._fingerprint
 
     def create(self, connection: Connection) -> None:
-        """Make its tables unless they are there; a name that something else has is refused."""
+        """Make its tables unless they are there; a name that something else has is refused.
+
+        Rows of another shape are left as they are, for a rebuild.
+        """
         known = self._known(connection)
+        old = [table for table in self._tables if table.fullname in known]
+        for table in old:
+            _refuse_missing(self.projection, table, connection)
+        outdated = any(known[table.fullname] != _shape(table) for table in old)
+        if outdated and all(is_empty(connection, _quoted(connection, table)) for table in old):
+            self.clear(connection)
+            return
         new = [table for table in self._tables if table.fullname not in known]
         for table in new:
             _refuse_stranger(self.projection, table, connection)
         for table in new:
             table.create(connection)
-            owned = {"relation": table.fullname, "generation": 0, "projection": self.projection.name, "shape": ""}
-            connection.execute(read_model.insert().values(owned))
+            owned = {"relation": table.fullname, "generation": 0, "projection": self.projection.name}
+            connection.execute(read_model.insert().values(**owned, shape=_shape(table)))
 
     def reset(self, connection: Connection) -> None:
         """Nothing is kept in memory."""
@@ -135,24 +145,47 @@ class SqlProjectionHandler:
         """Never: an event says what happened, not what everything is."""
         return False
 
-    def _known(self, connection: Connection) -> set[str]:
-        """Those of its tables that were made before; refused when another projection made them."""
+    def _known(self, connection: Connection) -> dict[str, str]:
+        """The shapes of those of its tables that were made before; refused when another projection made them."""
         kept = read_model.c
         names = [table.fullname for table in self._tables]
-        found = connection.execute(select(kept.relation, kept.projection).where(kept.relation.in_(names))).all()
-        for relation, owner in found:
+        found = connection.execute(
+            select(kept.relation, kept.projection, kept.shape).where(kept.relation.in_(names))
+        ).all()
+        for relation, owner, _ in found:
             if owner != self.projection.name:
                 raise DeclarationError(
                     f"{relation} cannot be a table of the projection {self.projection.name}",
                     f"it belongs to the projection {owner}",
                     "give the table another name",
                 )
-        return {relation for relation, _ in found}
+        return {relation: shape for relation, _, shape in found}
+
+
+def _shape(table: Table) -> str:
+    return hashlib.sha256(str(CreateTable(table)).encode()).hexdigest()[:32]
+
+
+def _quoted(connection: Connection, table: Table) -> str:
+    return connection.dialect.identifier_preparer.format_table(table)
+
+
+def _exists(table: Table, connection: Connection) -> bool:
+    inspector = inspect(connection)
+    return table.name in inspector.get_table_names(table.schema) or table.name in inspector.get_view_names(table.schema)
+
+
+def _refuse_missing(projection: SqlProjection, table: Table, connection: Connection) -> None:
+    if not _exists(table, connection):
+        raise StaleProjection(
+            f"the rows of {projection.name} are gone: there is no table {table.fullname}",
+            "somebody dropped it",
+            f"headwater projection rebuild {projection.name}",
+        )
 
 
 def _refuse_stranger(projection: SqlProjection, table: Table, connection: Connection) -> None:
-    inspector = inspect(connection)
-    if table.name in inspector.get_table_names(table.schema) or table.name in inspector.get_view_names(table.schema):
+    if _exists(table, connection):
         raise DeclarationError(
             f"{projection.name} cannot make its table: there is a table or view {table.fullname!r} already",
             "headwater did not make it, and leaves it alone",

@@ -33,9 +33,6 @@ class RowStore:
         kind = SqliteRows if is_sqlite(connection) else PostgresRows
         return kind(shape, relation, connection.dialect)
 
-    def is_empty(self, connection: Connection) -> bool:
-        return connection.exec_driver_sql(f"SELECT 1 FROM {self._relation} LIMIT 1").first() is None
-
     def read(self, connection: Connection, keys: Sequence[Key]) -> dict[Key, RowValues]:
         """The rows of ``keys`` that exist."""
         return self._select(connection, range(self._shape.width), keys)

@@ -57,7 +57,7 @@ class ReadModelTables:
         return view_name(connection, self._model)
 
     def create(self, connection: Connection) -> None:
-        """Make table and view unless they are there. What is there of another shape is left as it is.
+        """Make table and view unless they are there. Rows of another shape are left as they are, for a rebuild.
 
         :class:`~eventstore.errors.DeclarationError` when the name belongs to something else,
         :class:`~eventstore.errors.StaleProjection` when somebody dropped the rows.
@@ -72,7 +72,10 @@ class ReadModelTables:
                 "somebody dropped it",
                 f"headwater projection rebuild {self._projection.name}",
             )
-        elif not self._exists(connection, self._model.name, self._model.schema) and known.shape == self._shape():
+        elif known.shape != self._shape():
+            if is_empty(connection, self.physical_name(connection)):
+                self.clear(connection)
+        elif not self._exists(connection, self._model.name, self._model.schema):
             self._create_view(connection)
 
     def clear(self, connection: Connection) -> None:
@@ -165,6 +168,11 @@ class ReadModelTables:
     def _exists(self, connection: Connection, name: str, schema: str | None) -> bool:
         inspector = inspect(connection)
         return name in inspector.get_table_names(schema) or name in inspector.get_view_names(schema)
+
+
+def is_empty(connection: Connection, name: str) -> bool:
+    """Whether a table, by its quoted name, has no rows."""
+    return connection.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1", ()).first() is None
 
 
 def view_name(connection: Connection, model: Table) -> str:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, Numeric, Table, Text, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from eventstore.errors import DeclarationError
+from eventstore.errors import DeclarationError, StaleProjection
 from eventstore.model.message import Event
 from eventstore.sql.engine import reading, writing
 from projections import SqlProjection, SqlProjectionHandler
@@ -82,6 +82,32 @@ def test_clearing_gives_its_tables_the_columns_declared_now(drive: Any, handler:
     with writing(engine) as connection:
         SqlProjectionHandler(SqlProjection("plain-sums", tables=[changed])).clear(connection)
     assert drive.query("SELECT note FROM plain_customer_total") == []
+
+
+def test_empty_tables_follow_their_columns_without_a_rebuild(drive: Any, record: Any, handler: Any) -> None:
+    changed = _totals()
+    changed.append_column(Column("note", Text))
+    later = SqlProjectionHandler(SqlProjection("plain-sums", tables=[changed]))
+    drive.start(later)
+    assert drive.query("SELECT note FROM plain_customer_total") == []
+
+
+def test_rows_of_other_columns_wait_for_a_rebuild(drive: Any, record: Any, handler: Any, engine: Engine) -> None:
+    drive(handler, record("order-a", Bought(customer=1, total=Decimal(5))))
+    changed = _totals()
+    changed.append_column(Column("note", Text))
+    drive.start(SqlProjectionHandler(SqlProjection("plain-sums", tables=[changed])))
+    assert _stored(engine) == {1: Decimal(5)}
+
+
+def test_a_table_that_was_dropped_is_missed_and_a_rebuild_begins_anew(drive: Any, handler: Any, engine: Engine) -> None:
+    with writing(engine) as connection:
+        totals.drop(connection)
+    with pytest.raises(StaleProjection, match="the rows of plain-sums are gone"):
+        drive.start(handler)
+    with writing(engine) as connection:
+        handler.clear(connection)
+    assert _stored(engine) == {}
 
 
 def test_a_table_of_somebody_else_is_left_alone(drive: Any, engine: Engine) -> None:
