@@ -35,6 +35,8 @@ class SqlSnapshots:
             | {"state": s.state.decode()}
             for s in snapshots
         ]
+        if not rows:
+            return
         dialect: Any = sqlite if is_sqlite(self._engine) else postgresql
         insert = dialect.insert(schema.snapshot)
         new = insert.excluded
