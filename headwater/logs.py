@@ -10,6 +10,16 @@ import structlog
 from headwater.settings import Settings
 
 
+class _Stderr(logging.Handler):
+    """Writes to what stderr is by then: a live table on the terminal stands in for it, to stay below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
 def configure(settings: Settings) -> None:
     """Send logs to stderr; stdout is left to what a command prints.
 
@@ -28,7 +38,7 @@ def configure(settings: Settings) -> None:
         final += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
         final += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -170,6 +170,7 @@ class _Supervisor:
     def __init__(self, runner: Runner, engine: Engine, stopping: threading.Event) -> None:
         self._runner, self._engine, self._stopping = runner, engine, stopping
         self._failures = 0
+        self._said = ""
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -178,7 +179,7 @@ class _Supervisor:
                     self._runner.rest()
                 else:
                     self._runner.wait()
-                self._failures = 0
+                self._failures, self._said = 0, ""
             except LeaseLost as lost:
                 _log.warning("%s", lost)
                 self._runner.drop()
@@ -190,7 +191,9 @@ class _Supervisor:
 
     def _halted(self, error: PipelineError) -> None:
         """It stands still until somebody acts; it looks now and then whether somebody did."""
-        _log.error("%s", error)
+        if str(error) != self._said:
+            _log.error("%s", error)
+            self._said = str(error)
         try:
             self._runner.halt(error)
         except Exception as unsaid:
