@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 
 from headwater.cli.main import invoke
 from headwater.scaffold import scaffold
@@ -52,6 +53,8 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     yield
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
+    logging.getLogger("headwater").setLevel(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,22 @@ def test_a_discard_keeps_the_reason_and_lets_the_next_go_on(ingested: Cli) -> No
 def test_a_discard_without_a_reason_is_refused(ingested: Cli) -> None:
     assert ingested("dlq", "discard", "1").code == 2
     assert ingested("dlq", "discard", "1", "--why", " ", "--json").error["code"] == "HW-304"
+
+
+def test_the_documented_fields_are_the_printed_ones(ingested: Cli) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text()
+
+    def documented(before: str) -> list[str]:
+        found = re.search(rf"{before}\s+`([^`]+)`", page)
+        assert found is not None
+        return re.split(r",\s+", found[1])
+
+    pipeline = ingested("status", "--json").json["pipelines"][0]
+    letter = ingested("dlq", "list", "--json").json[0]
+    event = ingested("events", "--last", "1", "--json").lines[0]
+    assert list(pipeline) == documented("A pipeline has")
+    assert list(letter) == documented("A dead letter has")
+    assert list(event) == documented(r"a line an event:")
 
 
 def test_doctor_names_the_dead_letters(ingested: Cli) -> None:
