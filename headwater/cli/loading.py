@@ -110,11 +110,11 @@ def _import(name: str, origin: str) -> object:
                 "run headwater in the folder that holds it, or mend the setting",
             ) from None
         raise _broken(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(name, error) from error
 
 
-def _broken(name: str, error: Exception) -> Exception:
+def _broken(name: str, error: BaseException) -> Exception:
     from eventstore.errors import DeclarationError
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]

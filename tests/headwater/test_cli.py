@@ -204,6 +204,13 @@ def test_a_module_that_fails_is_named_with_the_line(project: Path, cli: Cli) -> 
     assert error["why"].endswith("broken_line.py, line 3")
 
 
+def test_a_module_that_ends_the_process_is_named(project: Path, cli: Cli) -> None:
+    (project / "broken_exit.py").write_text("import sys\nsys.exit(1)\n")
+    error = cli("--app", "broken_exit:app", "status", "--json").error
+    assert error["exit_code"] == 3
+    assert "SystemExit: 1" in error["why"]
+
+
 def test_a_module_that_imports_what_is_not_there_is_not_taken_for_missing(project: Path, cli: Cli) -> None:
     (project / "broken_import.py").write_text("import nothing_of_that_name\n")
     error = cli("--app", "broken_import:app", "status", "--json").error
