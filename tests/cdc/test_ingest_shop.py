@@ -103,7 +103,7 @@ def by_key(rows: list[dict[str, Any]], column: str) -> dict[Any, dict[str, Any]]
     return {row[column]: row for row in rows}
 
 
-@pytest.mark.parametrize("batch", [11, 500, 10_000])
+@pytest.mark.parametrize("batch", [23, 500, 10_000])
 def test_mirrors_equal_the_source_in_any_batch_size(bench, capture, final, as_source, batch):
     done = bench(mirrored()).feed(capture, batch)
     assert done.letters == []
