@@ -20,12 +20,11 @@ from pydantic_core import PydanticSerializationError
 from eventstore.errors import NotStorable, Undecodable
 from eventstore.model.message import Command, Event, Meta, registry, stamp
 from eventstore.model.record import Record
+from eventstore.model.stored import CONTENT_TYPE, SCHEMA_URN, StoredHeaders
 
-CONTENT_TYPE = "application/json"
 _IDS = UUID("6f2b0a52-6a7c-5d0e-9a53-0d6d2f9f1d11")
 _UUID_MASK = (1 << 128) - 1 ^ (0xF << 76 | 0x3 << 62)
 _UUID_5 = 5 << 76 | 2 << 62
-SCHEMA_URN = "urn:headwater:event:"
 
 
 class NewEvent(NamedTuple):
@@ -126,6 +125,8 @@ def meta_headers(meta: Meta) -> dict[str, str]:
 
 def meta_of(headers: Mapping[str, str]) -> Meta:
     """The metadata that an event's headers carry; :class:`Undecodable` when they are not those of an event."""
+    if type(headers) is StoredHeaders:
+        return headers.meta()
     get = headers.get
     try:
         return Meta(
@@ -149,7 +150,7 @@ def meta_of(headers: Mapping[str, str]) -> Meta:
 
 def event_type(headers: Mapping[str, str]) -> type[Event] | None:
     """The class of a stored event, or None when this process knows none of that name."""
-    return registry.find(headers.get("ce_type", ""))
+    return registry.find(headers.type if type(headers) is StoredHeaders else headers.get("ce_type", ""))
 
 
 def decode(record: Record) -> Event:
@@ -163,8 +164,7 @@ def decode(record: Record) -> Event:
         )
     if record.value is None:
         raise Undecodable(f"the {kind.event_name} at {record!r} is empty", "its record is a tombstone")
-    schema = record.headers.get("ce_dataschema", "")
-    stored = _schema_version(schema) if schema else 1
+    stored = _schema_version(record.headers)
     try:
         if stored == kind.event_version:
             event: Event = kind.__pydantic_validator__.validate_json(record.value)
@@ -179,7 +179,10 @@ def decode(record: Record) -> Event:
     return stamp(event, meta_of(record.headers))
 
 
-def _schema_version(schema: str) -> int:
+def _schema_version(headers: Mapping[str, str]) -> int:
+    if type(headers) is StoredHeaders:
+        return headers.schema
+    schema = headers.get("ce_dataschema") or "1"
     try:
         return int(schema.rpartition(":")[2])
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple, TypeVar, Unpack, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic._internal._model_construction import ModelMetaclass
@@ -65,9 +65,10 @@ class Message(BaseModel, metaclass=_MessageMeta):
     def meta(self) -> Meta:
         """The message's metadata; neutral values where none was set, as in a unit test."""
         try:
-            return cast(Meta, self._hw_meta)  # type: ignore[attr-defined]
+            meta: Meta = self._hw_meta  # type: ignore[attr-defined]
         except AttributeError:
             return Meta()
+        return meta
 
 
 M = TypeVar("M", bound=Message)

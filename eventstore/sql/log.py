@@ -204,20 +204,15 @@ class SqlEventLog:
         backwards: bool = False,
         limit: int | None = None,
     ) -> Iterator[Record]:
-        topic = topic_name(self.app, split_stream(stream)[0])
-        event = schema.event.c
-        query = select_records().where(event.topic == topic, event.stream == stream)
-        if at is not None:
-            query = query.where(event.at <= (time_text(at) if is_sqlite(self.engine) else at))
+        moment: object = time_text(at) if at is not None and is_sqlite(self.engine) else at
         low, high, left = after, until, limit
         while left is None or left > 0:
-            page = query.where(event.version > low)
-            if high is not None:
-                page = page.where(event.version <= high)
-            page = page.order_by(event.version.desc() if backwards else event.version)
             size = PAGE if left is None else min(PAGE, left)
+            wanted = {"topic =": topic_name(self.app, split_stream(stream)[0]), "stream =": stream, "version >": low}
+            wanted |= {"version <=": high} if high is not None else {}
+            wanted |= {"at <=": moment} if at is not None else {}
             with available(self.engine), reading(self.engine) as connection:
-                rows = connection.execute(page.limit(size)).all()
+                rows = select_records(connection, wanted, f"version{' DESC' * backwards} LIMIT {size}")
             for row in rows:
                 yield to_record(self.app, row)
             if len(rows) < size:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Row
 
-from eventstore.model.codec import CONTENT_TYPE, SCHEMA_URN
 from eventstore.model.record import Record
-from eventstore.sql import schema
+from eventstore.model.stored import StoredHeaders
+from eventstore.sql.engine import is_sqlite, table_name
 
 COLUMNS = ("topic", "partition", "offset", "stream", "version", "id", "type", "data_version", "at", "data", "headers")
+SELECTED = ", ".join(f'"{name}"' for name in COLUMNS)
 
 
-def select_records() -> Select[Any]:
-    """The columns that :func:`to_record` takes, in its order."""
-    return select(*(schema.event.c[name] for name in COLUMNS))
+def select_records(connection: Connection, where: Mapping[str, object], order: str) -> Sequence[Row[Any]]:
+    """The columns that :func:`to_record` takes, in its order. ``where``: ``{"version >": 3}``, never from outside.
+
+    In the driver's own words: composing such a statement takes as long as reading a hundred events.
+    """
+    mark = "?" if is_sqlite(connection) else "%s"
+    conditions = " AND ".join(f"{condition} {mark}" for condition in where)
+    statement = f"SELECT {SELECTED} FROM {table_name(connection, 'hw_event')} WHERE {conditions} ORDER BY {order}"
+    return connection.exec_driver_sql(statement, tuple(where.values())).all()
 
 
 def as_time(value: datetime | str) -> datetime:
@@ -26,20 +32,8 @@ def as_time(value: datetime | str) -> datetime:
 
 
 def to_record(app: str, row: Sequence[Any]) -> Record:
-    """A stored event with the headers that Kafka would hold; see :func:`eventstore.model.codec.headers`."""
-    topic, partition, offset, stream, version, id, type, data_version, at, data, extra = row
-    if isinstance(at, str):
-        text, at = at, datetime.fromisoformat(at)
-    else:
-        text = at.isoformat()
-    headers = orjson.loads(extra)
-    headers["ce_specversion"] = "1.0"
-    headers["ce_id"] = id
-    headers["ce_type"] = type
-    headers["ce_source"] = f"/{app}"
-    headers["ce_subject"] = stream
-    headers["ce_time"] = text
-    headers["ce_sequence"] = str(version)
-    headers["ce_dataschema"] = f"{SCHEMA_URN}{type}:{data_version}"
-    headers["content-type"] = CONTENT_TYPE
-    return Record(topic, partition, offset, f"{stream}:{version}".encode(), data.encode(), headers, at)
+    """A stored event with the headers that Kafka would hold."""
+    topic, partition, offset, stream, version, id, type, schema, at, data, extra = row
+    at = as_time(at)
+    headers = StoredHeaders(app, type, schema, (stream, version, at, id), extra)
+    return Record._make((topic, partition, offset, f"{stream}:{version}".encode(), data.encode(), headers, at))
