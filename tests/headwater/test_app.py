@@ -95,6 +95,13 @@ def app(database_url: str) -> Iterator[App]:
         yield app
 
 
+@pytest.fixture
+def small(sqlite_url: str) -> Iterator[App]:
+    """The same on SQLite only: for what no database has a part in."""
+    with App("plant", Tank, levels, database=sqlite_url) as app:
+        yield app
+
+
 def test_a_command_its_row_and_its_state(app: App) -> None:
     with app.running():
         app.execute(Fill(tank_id="t-1", litres=Decimal(10)))
@@ -114,9 +121,9 @@ def test_the_row_that_shows_a_receipt_is_waited_for(app: App) -> None:
     assert row is not None
 
 
-def test_waiting_ends_when_nobody_runs_the_projection(app: App) -> None:
+def test_waiting_ends_when_nobody_runs_the_projection(small: App) -> None:
     with pytest.raises(WaitTimeout, match="levels did not come far enough"):
-        app.execute(Fill(tank_id="t-1", litres=Decimal(10)), wait=levels, timeout=0.05)
+        small.execute(Fill(tank_id="t-1", litres=Decimal(10)), wait=levels, timeout=0.05)
 
 
 def test_waiting_for_a_record_that_is_parked_says_so(app: App) -> None:
@@ -134,31 +141,31 @@ def test_a_repeated_command_gives_the_first_receipt(app: App) -> None:
         app.execute(Fill(tank_id="t-1", litres=Decimal(2)), id="once")
 
 
-def test_an_expected_version_is_insisted_on(app: App) -> None:
-    app.execute(Fill(tank_id="t-1", litres=Decimal(1)))
+def test_an_expected_version_is_insisted_on(small: App) -> None:
+    small.execute(Fill(tank_id="t-1", litres=Decimal(1)))
     with pytest.raises(VersionConflict):
-        app.execute(Top(tank_id="t-1", litres=Decimal(1)), expected=7)
+        small.execute(Top(tank_id="t-1", litres=Decimal(1)), expected=7)
 
 
-def test_a_command_of_another_application_is_explained(app: App) -> None:
+def test_a_command_of_another_application_is_explained(small: App) -> None:
     class Drain(Command):
         tank_id: str
 
     with pytest.raises(DeclarationError, match="no aggregate of this application handles Drain"):
-        app.execute(Drain(tank_id="t-1"))
+        small.execute(Drain(tank_id="t-1"))
 
 
-def test_a_projection_that_is_not_a_part_is_refused(app: App) -> None:
+def test_a_projection_that_is_not_a_part_is_refused(small: App) -> None:
     with pytest.raises(DeclarationError, match="is not part of this application"):
-        app.get(Projection("levels", into=Level), "t-1")
+        small.get(Projection("levels", into=Level), "t-1")
 
 
-def test_a_stream_that_is_not_there_has_no_state(app: App) -> None:
+def test_a_stream_that_is_not_there_has_no_state(small: App) -> None:
     with pytest.raises(NotFound, match="no stream tank-t-9"):
-        app.state(Tank, "t-9")
-    app.execute(Fill(tank_id="t-1", litres=Decimal(1)))
+        small.state(Tank, "t-9")
+    small.execute(Fill(tank_id="t-1", litres=Decimal(1)))
     with pytest.raises(NotFound, match="has no version 2"):
-        app.state(Tank, "t-1", version=2)
+        small.state(Tank, "t-1", version=2)
 
 
 def test_events_and_streams_are_read(app: App) -> None:
@@ -223,38 +230,38 @@ def test_a_repeated_append_gives_the_first_receipts(app: App) -> None:
     assert again.position == first.position
 
 
-def test_an_event_its_aggregate_cannot_apply_is_not_appended(app: App) -> None:
+def test_an_event_its_aggregate_cannot_apply_is_not_appended(small: App) -> None:
     with pytest.raises(DeclarationError, match="Renamed does not belong into tank-t-1"):
-        app.append({"tank-t-1": [Renamed()]})
+        small.append({"tank-t-1": [Renamed()]})
 
 
-def test_one_transaction_has_one_append(app: App) -> None:
+def test_one_transaction_has_one_append(small: App) -> None:
     def append_twice() -> None:
-        with app.transaction() as connection:
-            app.append({"tank-t-1": [Filled(litres=Decimal(1))]}, connection=connection)
-            app.append({"tank-t-2": [Filled(litres=Decimal(1))]}, connection=connection)
+        with small.transaction() as connection:
+            small.append({"tank-t-1": [Filled(litres=Decimal(1))]}, connection=connection)
+            small.append({"tank-t-2": [Filled(litres=Decimal(1))]}, connection=connection)
 
     with pytest.raises(DeclarationError, match="a second append"):
         append_twice()
-    assert app.streams("tank") == []
+    assert small.streams("tank") == []
 
 
 @pytest.mark.parametrize("call", ["execute", "submit", "wait", "get", "catch_up", "rebuild", "transaction"])
-def test_what_would_wait_for_itself_is_refused_in_a_transaction(call: str, app: App) -> None:
+def test_what_would_wait_for_itself_is_refused_in_a_transaction(call: str, small: App) -> None:
     fill = Fill(tank_id="t-2", litres=Decimal(1))
-    receipt = app.execute(Fill(tank_id="t-1", litres=Decimal(1)))
+    receipt = small.execute(Fill(tank_id="t-1", litres=Decimal(1)))
     calls = {
-        "execute": lambda: app.execute(fill),
-        "submit": lambda: app.submit(fill),
-        "wait": lambda: app.wait(levels, receipt),
-        "get": lambda: app.get(levels, "t-1", after=receipt),
-        "catch_up": lambda: app.catch_up(),
-        "rebuild": lambda: app.rebuild(levels),
-        "transaction": lambda: app.transaction().__enter__(),
+        "execute": lambda: small.execute(fill),
+        "submit": lambda: small.submit(fill),
+        "wait": lambda: small.wait(levels, receipt),
+        "get": lambda: small.get(levels, "t-1", after=receipt),
+        "catch_up": lambda: small.catch_up(),
+        "rebuild": lambda: small.rebuild(levels),
+        "transaction": lambda: small.transaction().__enter__(),
     }
-    with app.transaction(), pytest.raises(DeclarationError, match=r"was called inside `with app.transaction\(\)`"):
+    with small.transaction(), pytest.raises(DeclarationError, match=r"was called inside `with app.transaction\(\)`"):
         calls[call]()
-    assert app.execute(fill).version == 1
+    assert small.execute(fill).version == 1
 
 
 # -------------------------------------------------------------------- pipelines
@@ -309,29 +316,29 @@ def test_a_dead_letter_is_worked_off_after_the_mend(app: App) -> None:
     assert app.dead_letters.list() == []
 
 
-def test_a_row_is_explained(app: App) -> None:
-    app.execute(Fill(tank_id="t-1", litres=Decimal(4)))
-    app.execute(Top(tank_id="t-1", litres=Decimal(2)))
-    app.catch_up()
-    explained = app.explain(levels, "t-1")
+def test_a_row_is_explained(small: App) -> None:
+    small.execute(Fill(tank_id="t-1", litres=Decimal(4)))
+    small.execute(Top(tank_id="t-1", litres=Decimal(2)))
+    small.catch_up()
+    explained = small.explain(levels, "t-1")
     assert explained.same
     assert [step.changes.get("litres") for step in explained.steps] == [(None, Decimal(4)), (Decimal(4), Decimal(6))]
 
 
-def test_status_says_how_far_behind(app: App) -> None:
-    app.execute(Fill(tank_id="t-1", litres=Decimal(4)))
-    (before,) = app.status()
-    app.catch_up()
-    (after,) = app.status()
+def test_status_says_how_far_behind(small: App) -> None:
+    small.execute(Fill(tank_id="t-1", litres=Decimal(4)))
+    (before,) = small.status()
+    small.catch_up()
+    (after,) = small.status()
     assert (before.lag, after.lag, after.handled) == (1, 0, 1)
 
 
-def test_running_ends_when_it_is_told_to(app: App) -> None:
+def test_running_ends_when_it_is_told_to(small: App) -> None:
     stop = threading.Event()
     seen = threading.Event()
-    runner = threading.Thread(target=app.run, args=(stop, lambda *_: seen.set()))
+    runner = threading.Thread(target=small.run, args=(stop, lambda *_: seen.set()))
     runner.start()
-    app.execute(Fill(tank_id="t-1", litres=Decimal(4)))
+    small.execute(Fill(tank_id="t-1", litres=Decimal(4)))
     assert seen.wait(10)
     stop.set()
     runner.join(10)
@@ -341,11 +348,11 @@ def test_running_ends_when_it_is_told_to(app: App) -> None:
 # -------------------------------------------------------------------- opening and closing
 
 
-def test_a_closed_application_opens_again(app: App) -> None:
-    app.execute(Fill(tank_id="t-1", litres=Decimal(4)))
-    app.close()
-    assert not app.is_open
-    assert app.state(Tank, "t-1").litres == 4
+def test_a_closed_application_opens_again(small: App) -> None:
+    small.execute(Fill(tank_id="t-1", litres=Decimal(4)))
+    small.close()
+    assert not small.is_open
+    assert small.state(Tank, "t-1").litres == 4
 
 
 def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
