@@ -187,6 +187,11 @@ class Ingest:
         return declared
 
 
+def is_marked(name: str) -> bool:
+    """Whether a name holds what SQLAlchemy looks for in finished SQL: ``%(bind)s``, ``__[SCHEMA_x]`` and the like."""
+    return "%(" in name or "__[" in name or "__EXECMANY_TOKEN__" in name
+
+
 def _check_table(table: str) -> None:
     if not table or table.startswith(".") or table.endswith("."):
         raise DeclarationError(
@@ -200,6 +205,10 @@ def _target(table: str, into: MirrorTarget | None) -> str | Table:
         if not target or "\x00" in target or len(target.encode()) > MAX_NAME_BYTES:
             raise DeclarationError(
                 f"{target!r} cannot name a table", f"a name has 1 to {MAX_NAME_BYTES} bytes, and no NUL"
+            )
+        if is_marked(target):
+            raise DeclarationError(
+                f"{target!r} cannot name a table", "it holds a mark that SQLAlchemy replaces in statements"
             )
         return target
     found = getattr(target, "__table__", target)

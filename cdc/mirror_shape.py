@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Column, MetaData, Table
 
 from cdc import types
-from cdc.ingest import MAX_NAME_BYTES
+from cdc.ingest import MAX_NAME_BYTES, is_marked
 from cdc.message import RowMessage
 from cdc.sql_types import sql_type
 from cdc.types import Type
@@ -156,6 +156,12 @@ def check_names(table: str, names: Sequence[str], fold_case: bool) -> None:
                 f"{name[:80]!r} of {table} cannot be the name of a column",
                 f"a name has 1 to {MAX_NAME_BYTES} bytes, and no NUL",
                 f"mirror {table} into a model of your own, with the columns you want",
+            )
+        if is_marked(name):
+            raise Refused(
+                f"{name!r} of {table} cannot be the name of a column",
+                "it holds a mark that SQLAlchemy replaces in the statements it writes, also within quotes",
+                f"mirror {table} into a model of your own, without this column",
             )
     folded = [name.lower() if fold_case else name for name in names]
     if twice := {name for name in folded if folded.count(name) > 1}:

@@ -13,6 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, Numeric, String, Table, inspec
 from cdc import types
 from cdc.ingest import Ingest
 from cdc.mirror_shape import holds
+from eventstore.errors import DeclarationError
 from eventstore.sql.engine import reading, writing
 
 TEXT, INT32, INT64 = {"type": "string"}, {"type": "int32"}, {"type": "int64"}
@@ -63,7 +64,7 @@ HOSTILE = (
     'x"; DROP TABLE hw_event; --',
     "x'); DROP TABLE hw_event; --",
     "100%",
-    "%s %(name)s",
+    "%s %%",
     ":name ?",
     "a.b [c] (d)",
     "`x`",
@@ -95,12 +96,21 @@ def test_columns_whose_names_are_made_of_sql_are_mirrored_under_those_names(benc
     assert done.mirror("item") == [{"id": 1, "name": "a"} | {name: f"value of {name}" for name in HOSTILE}]
 
 
-@pytest.mark.parametrize("name", ["x" * 64, "é" * 32, "nul\x00", ""])
+MARKED = ("%(c0)s", "%(kc0)s", "__[SCHEMA_x]", "__[SCHEMA_ TEXT, evil INTEGER DEFAULT (1)]", "__[POSTCOMPILE_c0]")
+
+
+@pytest.mark.parametrize("name", ["x" * 64, "é" * 32, "nul\x00", "", *MARKED])
 def test_a_column_that_no_table_can_have_is_refused(bench, change, name):
     done = bench(ingest()).feed([change(item() | {name: (TEXT, "x")}), change(item(2), 2)])
     [letter] = done.letters
     assert "cannot be the name of a column" in letter.error
     assert done.mirror("item") == [{"id": 2, "name": "a"}]
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_table_whose_name_would_be_rewritten_is_refused(name):
+    with pytest.raises(DeclarationError, match="cannot name a table"):
+        ingest(table=f"public.{name}")
 
 
 def test_columns_that_differ_in_case_only_are_refused_on_sqlite(quick_bench, change):
