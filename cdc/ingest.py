@@ -96,7 +96,7 @@ class Ingest:
                 "use lower-case letters, digits and '-'",
             )
         try:
-            self._topics = re.compile(topics)
+            self._topics = re.compile(topics, re.DOTALL)
         except re.error as error:
             raise DeclarationError(f"topics={topics!r} of ingest {name} is no regular expression", str(error)) from None
         self.name, self.topics = name, topics
@@ -210,6 +210,8 @@ def _target(table: str, into: MirrorTarget | None) -> str | Table:
             raise DeclarationError(
                 f"{target!r} cannot name a table", "it holds a mark that SQLAlchemy replaces in statements"
             )
+        if target.lower() == "excluded":
+            raise DeclarationError(f"{target!r} cannot name a mirror", "it is the word for a new row in an upsert")
         return target
     found = getattr(target, "__table__", target)
     if not isinstance(found, Table):

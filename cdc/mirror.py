@@ -263,12 +263,25 @@ def _delete(connection: Connection, table: Table, rows: list[Values]) -> None:
             [{f"k{c.key}": row[c.key] for c in keys} for row in rows],
         )
         return
-    address: Any = literal_column("_rowid_" if is_sqlite(connection) else "ctid")
+    address: Any = literal_column(_row_address(table) if is_sqlite(connection) else "ctid")
     equal = and_(*(c.is_not_distinct_from(bindparam(f"k{c.key}", type_=c.type)) for c in table.columns))
     one = select(address).select_from(table).where(equal).limit(1).scalar_subquery()
     connection.execute(
         delete(table).where(address == one), [{f"k{key}": value for key, value in row.items()} for row in rows]
     )
+
+
+def _row_address(table: Table) -> str:
+    """SQLite's name of a row's number: one of three, whichever no column takes."""
+    taken = {column.name.lower() for column in table.columns}
+    free = [name for name in ("_rowid_", "rowid", "oid") if name not in taken]
+    if not free:
+        raise Refused(
+            f"a row of {table.name} cannot be told from its equals",
+            "it has no key, and its columns take all of SQLite's names for the number of a row",
+            "mirror it into a model of your own, or into PostgreSQL",
+        )
+    return free[0]
 
 
 def _rows(image: Image | None) -> list[Values]:

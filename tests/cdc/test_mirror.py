@@ -71,6 +71,7 @@ HOSTILE = (
     "sélect ☃",
     "select",
     "rowid",
+    "two\nlines",
     " ",
 )
 
@@ -111,6 +112,15 @@ def test_a_column_that_no_table_can_have_is_refused(bench, change, name):
 def test_a_table_whose_name_would_be_rewritten_is_refused(name):
     with pytest.raises(DeclarationError, match="cannot name a table"):
         ingest(table=f"public.{name}")
+
+
+@pytest.mark.parametrize("name", ["_rowid_", "OID", "rowid"])
+def test_one_of_equal_rows_is_deleted_also_where_a_column_is_called_as_the_rows_number(quick_bench, change, name):
+    columns = {"id": (INT32, 1), name: (INT32, 7)}
+    messages = [change(columns, 1), change(columns, 2), change(columns, 3, "d")]
+    done = quick_bench(ingest()).feed([{**message, "key": None} for message in messages], batch=1)
+    assert done.letters == []
+    assert done.mirror("item") == [{"id": 1, name: 7}]
 
 
 def test_columns_that_differ_in_case_only_are_refused_on_sqlite(quick_bench, change):
