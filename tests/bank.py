@@ -60,6 +60,12 @@ class Break(Command):
     account_id: str
 
 
+class Corrupt(Command):
+    """Breaks down after it changed the state, which no handler may."""
+
+    account_id: str
+
+
 class Account(Aggregate, category="account", snapshot_every=10):
     balance: int = 0
     opened_at: datetime | None = None
@@ -93,6 +99,11 @@ class Account(Aggregate, category="account", snapshot_every=10):
     def break_down(self, command: Break) -> Iterator[Event]:
         yield Deposited(amount=1_000_000)
         raise ZeroDivisionError("broken")
+
+    @handles(Corrupt)
+    def corrupt(self, command: Corrupt) -> None:
+        self.balance = 1_000_000
+        raise ZeroDivisionError("corrupted")
 
     @applies(Opened)
     def opened(self, event: Opened) -> None:

@@ -180,14 +180,11 @@ class SqlEventLog:
     def _raw(self) -> Iterator[Any]:
         """A driver connection of the pool, rolled back on an error and thrown away when it broke."""
         pooled = self.engine.raw_connection()
-        raw: Any = pooled.driver_connection
         try:
-            yield raw
+            yield pooled.driver_connection
         except BaseException as error:
             if is_transient(error):
                 pooled.invalidate(error if isinstance(error, Exception) else None)
-                if getattr(raw, "broken", False):
-                    self.engine.dispose()  # the server went away: the idle ones are broken too
             raise
         finally:
             pooled.close()

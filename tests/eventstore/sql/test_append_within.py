@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 from eventstore.errors import CommandIdReused, HeadwaterError, VersionConflict
 from eventstore.model.log import ANY, Appended
 from eventstore.sql import schema
-from eventstore.sql.engine import writing
+from eventstore.sql.engine import is_sqlite, writing
 from eventstore.sql.log import SqlEventLog
 from tests.bank import append_of
 from tests.waiting import eventually
@@ -80,7 +80,14 @@ def test_readers_are_woken_by_the_commit_and_not_before(log: SqlEventLog, backgr
 
     reading = background(wait_for_it)
     assert looked.wait(5)
+    if not is_sqlite(log.engine):
+        eventually(lambda: log.wakeup.count > 0)  # it listens
+        looked.clear()
+        log.wakeup._bump()
+        assert looked.wait(5)  # and is about to wait again
     with writing(log.engine) as connection:
+        before = log.wakeup.count
         log.append([append_of("account-a", ANY, "one")], connection=connection)
+        assert log.wakeup.count == before
     eventually(lambda: not reading.is_alive(), timeout=5)
     assert reading.result() == 1
