@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select, text
 
 from eventstore.errors import HeadwaterError
 from eventstore.model.stream import topic_name
-from eventstore.pipeline import OPEN, PipelineState, PipelineStatus, statuses
+from eventstore.pipeline import OPEN, PipelineState, PipelineStatus
 from eventstore.sql import schema
 from eventstore.sql.engine import available, connect, describe, is_sqlite, reading, writing
 from headwater import migrate
@@ -190,25 +190,14 @@ def _resume(status: PipelineStatus) -> str:
 
 def _stale(app: App) -> Iterator[Finding]:
     """Rows folded by other logic than the code has now; only the worker would notice otherwise."""
-    engine, pl = app.resources.engine, schema.pipeline.c
-    with available(engine), reading(engine) as connection:
-        folded_by = {
-            (row.pipeline, row.generation): row.fingerprint
-            for row in connection.execute(select(pl.pipeline, pl.generation, pl.fingerprint))
-        }
-    handlers = app.pipelines()
-    standing = {status.name: status for status in statuses(engine, handlers)}
-    for pipeline in handlers:
-        before = folded_by.get((pipeline.name, pipeline.generation), "")
-        status = standing[pipeline.name]
-        stale = before not in ("", pipeline.handler.fingerprint) and any(status.position.values())
-        if stale and status.state is not PipelineState.HALTED:  # a halted one was named already
+    for status in app.status():
+        if status.stale and status.state is not PipelineState.HALTED:  # a halted one was named already
             yield Finding(
                 "pipelines",
                 "error",
-                f"{pipeline.name} was folded by other logic than this code's",
+                f"{status.name} was folded by other logic than this code's",
                 "its handlers, what they use, or its columns changed since",
-                f"headwater projection rebuild {pipeline.name}",
+                f"headwater projection rebuild {status.name}",
             )
 
 

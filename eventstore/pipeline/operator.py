@@ -66,7 +66,8 @@ class DeadLetters:
     def retry(self, *, id: int | None = None, key: str | None = None, pipeline: str | None = None) -> Retry:
         """Mark parked ones due: one by id, those of a key, or all of a pipeline, which is resumed if it paused.
 
-        What is blocked behind one follows by itself, in order, until one fails again.
+        What is blocked behind one follows by itself, in order, until one fails again. A projection whose code
+        was mended goes on with its rows as they are: only a rebuild folds them by the new code.
         """
         with available(self._engine), writing(self._engine) as connection:
             if id is not None:
@@ -84,7 +85,8 @@ class DeadLetters:
             pipelines = {letter.pipeline for letter in chosen} | ({pipeline} if pipeline else set())
             blocked = 0
             for name in pipelines:
-                _revise(connection, name, resume=pipeline is not None)
+                mended = any(letter.pipeline == name and letter.state is not LetterState.BLOCKED for letter in chosen)
+                _revise(connection, name, resume=pipeline is not None, mended=mended)
                 others = self._find(connection, name, None)
                 blocked += sum(o.state is LetterState.BLOCKED and not keys.isdisjoint(o.keys) for o in others)
         self._wakeup.notify()
@@ -171,11 +173,13 @@ class DeadLetters:
             )
 
 
-def _revise(connection: Connection, pipeline: str, *, resume: bool = False) -> None:
-    """Tell the leaseholder to look at its dead letters."""
+def _revise(connection: Connection, pipeline: str, *, resume: bool = False, mended: bool = False) -> None:
+    """Tell the leaseholder to look at its dead letters. ``mended``: it may do so by other logic than before."""
     pl = schema.pipeline.c
     query = update(schema.pipeline).where(pl.pipeline == pipeline)
     connection.execute(query.values(revision=pl.revision + 1))
+    if mended:
+        connection.execute(query.values(fingerprint=""))
     if resume:
         connection.execute(
             query.where(pl.state == PipelineState.PAUSED.value).values(state=PipelineState.RUNNING.value, reason="")

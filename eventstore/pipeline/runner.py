@@ -180,7 +180,7 @@ class Runner:
         self._renew_at = time.monotonic() + self._leases.seconds / 3
 
     def _check_fingerprint(self, row: _Row, lease: Lease) -> None:
-        """Rows folded by other logic are not mixed with new ones."""
+        """Rows folded by other logic are not mixed with new ones, unless an operator retries what it mends."""
         wanted = self.pipeline.handler.fingerprint
         if row.fingerprint == wanted:
             return
@@ -189,7 +189,8 @@ class Runner:
             raise StaleProjection(
                 f"{name} was folded by other logic than this",
                 "its handlers, what they use, or its columns changed since",
-                f"headwater projection rebuild {name}",
+                f"headwater projection rebuild {name}; or, where it only mends what failed,"
+                f" headwater dlq retry --pipeline {name}",
             )
         pl = schema.pipeline.c
         with writing(self._engine) as connection:
@@ -229,6 +230,7 @@ class Runner:
         if row.revision == self._revision:
             return 0
         self._leases.renew(self._batches.lease)  # a rebuild took it away
+        self._check_fingerprint(row, self._batches.lease)
         resolved = self._batches.work_off()
         self._revision = row.revision
         if resolved:

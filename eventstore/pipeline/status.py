@@ -21,7 +21,10 @@ RATE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
-    """``lag``: records not handled yet (0 without a source); ``rate``: records/s lately; ``owner``: who runs it."""
+    """``lag``: records not handled yet (0 without a source); ``rate``: records/s lately; ``owner``: who runs it.
+
+    ``stale``: its rows were folded by other logic than its handler's.
+    """
 
     name: str
     generation: int
@@ -36,6 +39,7 @@ class PipelineStatus:
     blocked: int
     due: int
     owner: str
+    stale: bool = False
 
 
 def statuses(engine: Engine, pipelines: Sequence[Pipeline]) -> list[PipelineStatus]:
@@ -74,6 +78,7 @@ def _status(connection: Connection, pipeline: Pipeline) -> PipelineStatus:
         letters.get(LetterState.BLOCKED, 0),
         letters.get(LetterState.DUE, 0),
         ", ".join(sorted({point.owner for point in points if point.owner and point.held})),
+        row is not None and row.fingerprint not in ("", pipeline.handler.fingerprint) and any(position.values()),
     )
 
 

@@ -164,9 +164,13 @@ def retry(
         raise typer.BadParameter("say which: an ID, --key KEY, or --pipeline NAME")
     with opened(context) as app:
         before = _chosen(app, id, key, pipeline)
+        chosen = {letter.pipeline for letter in before}
+        mended = [status.name for status in app.status() if status.stale and status.name in chosen]
         app.dead_letters.retry(id=id, key=key, pipeline=pipeline)
         after = _worked_off(app, before)
     _tell(before, after, json)
+    for name in mended:
+        note(f"{name} goes on with the rows it has; headwater projection rebuild {name} folds them by the new code")
 
 
 @group.command()

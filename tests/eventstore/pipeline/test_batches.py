@@ -108,6 +108,30 @@ def test_rows_folded_by_other_logic_are_not_mixed_with_new_ones(bench: Any) -> N
     assert bench.seen() == {"a": [1]}
 
 
+def test_a_retry_after_a_mend_of_the_code_needs_no_rebuild(bench: Any) -> None:
+    bench.append("a", 1, 2, 3)
+    bench.handler.broken = {2}
+    bench.catch_up()
+    bench.handler.broken, bench.handler.fingerprint = set(), "mended"
+    with pytest.raises(StaleProjection, match="dlq retry --pipeline tally"):
+        bench.catch_up()
+    bench.letters.retry(pipeline="tally")
+    bench.catch_up()
+    assert bench.seen() == {"a": [1, 2, 3]}
+
+
+def test_a_retry_done_by_the_old_code_does_not_let_the_new_code_in(bench: Any) -> None:
+    """A worker that was not deployed anew tries again, and fails again: the next logic is still another one."""
+    bench.append("a", 1)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    bench.letters.retry(pipeline="tally")
+    bench.catch_up()
+    bench.handler.fingerprint = "mended"
+    with pytest.raises(StaleProjection):
+        bench.catch_up()
+
+
 def test_a_rebuild_begins_from_nothing_and_comes_out_the_same(bench: Any) -> None:
     bench.append("a", 1, 2)
     bench.append("b", 3)
