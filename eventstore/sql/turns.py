@@ -20,7 +20,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._state = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
+        self._waiting: deque[tuple[threading.Lock, int]] = deque()
         self._holder: int | None = None
 
     @contextmanager
@@ -43,21 +43,23 @@ class Turns:
                 return False
             ticket = threading.Lock()
             ticket.acquire()
-            self._waiting.append(ticket)
-        called = ticket.acquire(timeout=timeout)
+            self._waiting.append((ticket, me))
+        if ticket.acquire(timeout=timeout):
+            return True
         with self._state:
-            if not called and ticket in self._waiting:
-                self._waiting.remove(ticket)
-                return False
-            self._holder = me
-        return True
+            if (ticket, me) not in self._waiting:
+                return True  # called at the last moment
+            self._waiting.remove((ticket, me))
+            return False
 
     def _pass_on(self) -> None:
         with self._state:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
+            if not self._waiting:
                 self._holder = None
+                return
+            # The next one holds it from here on: were it free until that thread runs, this one would be back first.
+            ticket, self._holder = self._waiting.popleft()
+            ticket.release()
 
 
 _files: dict[Path, Turns] = {}

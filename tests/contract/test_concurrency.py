@@ -65,8 +65,9 @@ def check(log: EventLog, seen: list[Record], acknowledged: int) -> None:
 def test_eight_writers_of_a_thousand_appends_lose_and_fork_nothing(log: EventLog) -> None:
     reader = Reader(log)
     reader.start()
+    at: dict[str, int] = {}
     with ThreadPoolExecutor(8) as writers:
-        done = list(writers.map(lambda n: append_many(log, f"writer{n}", 1000, STREAMS), range(8)))
+        done = list(writers.map(lambda n: append_many(log, f"writer{n}", 1000, STREAMS, at), range(8)))
     seen = reader.finish()
     acknowledged = {(a.stream, a.first) for appended in done for a in appended}
     assert len(acknowledged) == 8000, "two acknowledgements for one version"
