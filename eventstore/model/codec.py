@@ -176,7 +176,8 @@ def decode(record: Record) -> Event:
             str(error),
             f"raise version= of {kind.__name__} and add @upcasts for what changed",
         ) from error
-    return stamp(event, meta_of(record.headers))
+    headers = record.headers
+    return stamp(event, headers.meta if type(headers) is StoredHeaders else meta_of(headers))
 
 
 def _schema_version(headers: Mapping[str, str]) -> int:

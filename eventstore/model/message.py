@@ -65,17 +65,20 @@ class Message(BaseModel, metaclass=_MessageMeta):
     def meta(self) -> Meta:
         """The message's metadata; neutral values where none was set, as in a unit test."""
         try:
-            meta: Meta = self._hw_meta  # type: ignore[attr-defined]
+            meta: Meta | Callable[[], Meta] = self._hw_meta  # type: ignore[attr-defined]
         except AttributeError:
             return Meta()
+        if not isinstance(meta, Meta):
+            meta = meta()
+            stamp(self, meta)
         return meta
 
 
 M = TypeVar("M", bound=Message)
 
 
-def stamp(message: M, meta: Meta) -> M:
-    """Attach ``meta`` to ``message``, in place, and return it."""
+def stamp(message: M, meta: Meta | Callable[[], Meta]) -> M:
+    """Attach ``meta`` to ``message``, in place, and return it. A function is asked when somebody looks."""
     object.__setattr__(message, "_hw_meta", meta)
     return message
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -52,15 +52,13 @@ class Repository:
     ) -> Loaded[A]:
         """The state as of ``version`` or of the time ``at``, from the stream's beginning."""
         loaded = Loaded(aggregate(), 0)
-        for record in self._log.read_stream(stream, until=version, at=at):
-            _apply(loaded, record)
+        _replay(loaded, self._log.read_stream(stream, until=version, at=at))
         return loaded
 
     def refresh(self, loaded: Loaded[A], stream: str) -> bool:
         """Apply what was appended since; whether there was anything."""
         before = loaded.version
-        for record in self._log.read_stream(stream, after=before):
-            _apply(loaded, record)
+        _replay(loaded, self._log.read_stream(stream, after=before))
         return loaded.version != before
 
     def snapshot(self, taken: Sequence[tuple[str, Loaded[A]]]) -> None:
@@ -84,10 +82,16 @@ class Repository:
         return Loaded(aggregate(), 0)
 
 
-def _apply(loaded: Loaded[A], record: Record) -> None:
-    event = decode(record)
-    apply(loaded.state, event)
-    loaded.version = event.meta.version
+def _replay(loaded: Loaded[A], records: Iterable[Record]) -> None:
+    state, last = loaded.state, None
+    try:
+        for record in records:
+            event = decode(record)
+            apply(state, event)
+            last = event
+    finally:  # also when the log breaks off: state and version belong together
+        if last is not None:
+            loaded.version = last.meta.version
 
 
 def _stream(taken: tuple[str, object]) -> str:
