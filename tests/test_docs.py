@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import typer
 
 from eventstore import errors
+from eventstore.pipeline import PipelineStatus
 from headwater.cli.exit_codes import MEANINGS
 from headwater.cli.main import cli
 from headwater.settings import Settings
@@ -98,3 +100,10 @@ def _verbs(command: Any, path: list[str]) -> Iterator[tuple[list[str], set[str]]
 def test_the_exit_codes_are_documented() -> None:
     rows = re.findall(r"^\| (\d+) \| (.+?) \|$", (REFERENCE / "cli.md").read_text(), re.MULTILINE)
     assert rows == [(str(code.value), meaning) for code, meaning in MEANINGS.items()]
+
+
+def test_the_fields_of_a_pipeline_in_json_are_documented() -> None:
+    page = (REFERENCE / "cli.md").read_text()
+    listed = re.search(r"A pipeline has `([\w,\s]+)`", page)
+    assert listed is not None
+    assert re.split(r",\s+", listed[1]) == [field.name for field in fields(PipelineStatus)]
