@@ -19,7 +19,7 @@ from eventstore.model.message import Command, Event
 from eventstore.model.record import Position
 from eventstore.model.repository import Loaded
 from eventstore.model.request import Receipt, request
-from eventstore.model.stream import stream_name
+from eventstore.model.stream import stream_name, topic_name
 from eventstore.sql.engine import available, reading, writing
 from headwater import appending, futures, pipelines
 from headwater.aio import Aio
@@ -214,8 +214,10 @@ class App(Operations):
         position, first = _span(after)
         waits, arrived = self.resources.waits, futures.done(None)
         for projection in wanted:
-            name = self.parts.projection(projection).name
-            wait = waits.submit(name, pipelines.GENERATION, position, timeout, first=first)
+            found = self.parts.projection(projection)
+            topics = {topic_name(self.name, category) for category in self.parts.read_by(found)}
+            target = {partition: offset for partition, offset in position.items() if partition[0] in topics}
+            wait = waits.submit(found.name, pipelines.GENERATION, target, timeout, first=first)
             arrived = futures.both(arrived, wait)
         return arrived
 

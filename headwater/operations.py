@@ -98,7 +98,7 @@ class Operations(Host):
         found = self.parts.fold(projection)
         resources = self.resources
         with available(resources.engine), reading(resources.engine) as connection:
-            return explain(found, key, resources.log.source(self.parts.categories), connection, resources.log)
+            return explain(found, key, resources.log.source(self.parts.read_by(found)), connection, resources.log)
 
     def status(self) -> list[PipelineStatus]:
         """Where every pipeline stands."""

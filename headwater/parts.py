@@ -33,6 +33,19 @@ class Parts:
         of_ingests = {category for ingest in self.ingests.values() for category in ingest.categories}
         return sorted({*self.aggregates, *of_ingests})
 
+    def read_by(self, projection: AnyProjection) -> list[str]:
+        """The categories that may hold events which ``projection`` folds: all that its pipeline reads.
+
+        An event that an aggregate applies is stored in that aggregate's streams only, or by an ingest.
+        """
+        folded = {
+            category
+            for category, aggregate in self.aggregates.items()
+            if not aggregate.appliers.keys().isdisjoint(projection.events)
+        }
+        of_ingests = {category for ingest in self.ingests.values() for category in ingest.categories}
+        return sorted(folded | of_ingests) or self.categories
+
     def aggregate_for(self, command: type[Command]) -> type[Aggregate]:
         found = self.routes.get(command)
         if found is None:

@@ -43,11 +43,12 @@ def build(resources: Resources, parts: Parts, settings: Settings, names: Sequenc
 
 def of_projection(resources: Resources, parts: Parts, projection: AnyProjection, settings: Settings) -> Pipeline:
     handler: Handler
+    categories = parts.read_by(projection)
     if isinstance(projection, SqlProjection):
         handler = SqlProjectionHandler(projection)
     else:
-        handler = ProjectionHandler(projection, GENERATION, categories=len(parts.categories))
-    source = resources.log.source(parts.categories)
+        handler = ProjectionHandler(projection, GENERATION, categories=len(categories))
+    source = resources.log.source(categories)
     return Pipeline(projection.name, source, handler, GENERATION, options(settings))
 
 

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, delete, inspect, select
@@ -52,6 +52,11 @@ class SqlProjection:
 
     def __repr__(self) -> str:
         return f"SqlProjection({self.name!r}, tables={[table.fullname for table in self.tables]})"
+
+    @property
+    def events(self) -> Set[type[Event]]:
+        """The events it handles."""
+        return self.handlers.keys()
 
     def on(self, event: type[E]) -> Callable[[SqlHandler[E]], SqlHandler[E]]:
         """Declare what ``event``, of exactly this class, leads to; the decorated function is kept as it is."""

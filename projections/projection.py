@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
 
 from sqlalchemy import JSON
@@ -121,6 +121,11 @@ class Projection(Generic[R]):
             return function
 
         return register
+
+    @property
+    def events(self) -> Set[type[Event]]:
+        """The events it folds."""
+        return self.rules.keys()
 
     @property
     def by_stream(self) -> bool:
