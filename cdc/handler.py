@@ -66,7 +66,8 @@ class IngestHandler:
 
     def __init__(self, ingest: Ingest, log: EventLog, ends: Callable[[], Position] | None = None) -> None:
         self._ingest, self._log = ingest, log
-        self._decoder = Decoder({name: table.types for name, table in ingest.tables.items() if table.types})
+        declared = {name: table.types for name, table in ingest.tables.items() if table.types}
+        self._decoder = Decoder(declared, placeholder=ingest.placeholder, max_bytes=ingest.max_bytes)
         self._images = Images(ingest.name)
         self._memory = Memory(ingest.name, ends)
         self._mirrors = Mirrors(ingest)

@@ -13,7 +13,9 @@ from sqlalchemy.orm import DeclarativeBase
 
 from cdc.change import Change
 from cdc.declared import declared_from
+from cdc.envelope import DEFAULT_MAX_BYTES
 from cdc.message import RowMessage
+from cdc.placeholder import DEFAULT_PLACEHOLDER
 from cdc.types import Type
 from eventstore.errors import DeclarationError, UnknownTable
 from eventstore.model.message import Event
@@ -86,9 +88,19 @@ class Ingest:
 
         legacy.mirror("public.stock")
         legacy.ignore("public.audit")
+
+    ``placeholder``: the connector's ``unavailable.value.placeholder``, if it was changed. ``max_bytes``: the
+    longest key or value that is decoded; a longer one becomes a dead letter.
     """
 
-    def __init__(self, name: str, topics: str = ".*") -> None:
+    def __init__(
+        self,
+        name: str,
+        topics: str = ".*",
+        *,
+        placeholder: str = DEFAULT_PLACEHOLDER,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise DeclarationError(
                 f"{name!r} cannot name an ingest",
@@ -100,6 +112,7 @@ class Ingest:
         except re.error as error:
             raise DeclarationError(f"topics={topics!r} of ingest {name} is no regular expression", str(error)) from None
         self.name, self.topics = name, topics
+        self.placeholder, self.max_bytes = placeholder, max_bytes
         self.tables: dict[str, SourceTable] = {}
 
     def table(

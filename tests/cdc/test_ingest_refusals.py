@@ -183,3 +183,36 @@ def test_what_a_translator_gives_must_be_events():
 def test_a_wrong_declaration_is_refused_with_its_reason(declare, why):
     with pytest.raises(DeclarationError, match=why):
         declare(Ingest("good"))
+
+
+def test_a_value_longer_than_the_ingest_allows_is_a_dead_letter(quick_bench, change):
+    ingest = goods()
+    ingest.max_bytes = 2_000
+    done = quick_bench(ingest).feed([change("c", good(1, padding="x" * 3_000)), change("c", good(2), 2)])
+    [letter] = done.letters
+    assert "2,000" in letter.error
+    assert len(done.events("good")) == 1
+
+
+class Noted(Event, name="test-refusals-noted"):
+    notes: str
+
+
+class NotedRow(BaseModel):
+    id: int
+    name: str
+    notes: str
+
+
+def test_an_ingest_may_say_which_placeholder_its_connector_sends(quick_bench, change):
+    ingest = Ingest("goods", placeholder="__left_out")
+
+    @ingest.table("public.good", row=NotedRow, category="good", key=lambda row: row.id)
+    def noted(change: Change[NotedRow]) -> Iterator[Event]:
+        match change:
+            case Created(after=a) | Updated(after=a):
+                yield Noted(notes=a.notes)
+
+    changed = {"id": 1, "name": "b", "notes": "__left_out"}
+    done = quick_bench(ingest).feed([change("c", {"id": 1, "name": "a", "notes": "long"}), change("u", changed, 2)])
+    assert done.events("good") == [Noted(notes="long"), Noted(notes="long")]
