@@ -82,7 +82,10 @@ class Batches:
         self._attempt([record], guilty=error)
 
     def _attempt(self, records: Sequence[Record], guilty: Exception | None = None) -> None:
-        """Decode, block and fold in memory; then one transaction. ``guilty``: park the one record for this."""
+        """Decode, block and fold in memory; then one transaction. ``guilty``: park the one record for this.
+
+        The checkpoints come first, as in a rebuild: locking in another order, the two would deadlock.
+        """
         failures: list[Failure] = []
         began = time.monotonic()
         with reading(self._engine) as connection:
@@ -93,9 +96,9 @@ class Batches:
         self.folding_seconds = time.monotonic() - began
         with writing(self._engine) as connection:
             began = time.monotonic()
+            self._leases.advance(connection, self.lease, to)
             work.write(connection)
             deadletter.add(connection, self._pipeline.name, self._pipeline.generation, failures)
-            self._leases.advance(connection, self.lease, to)
         self.writing_seconds = time.monotonic() - began
         work.committed()
         self.lease.positions.update(to)
@@ -176,8 +179,8 @@ class Batches:
                 raise
             self.reset()
             with writing(self._engine) as connection:
-                deadletter.park_again(connection, whole, error)
                 self._fence(connection, whole)
+                deadletter.park_again(connection, whole, error)
             return False
         return True
 
@@ -186,10 +189,10 @@ class Batches:
         with reading(self._engine) as connection:
             work = self._handler.prepare([] if item is None else [item], connection)
         with writing(self._engine) as connection:
+            self._fence(connection, letter)
             work.write(connection)
             if not deadletter.move(connection, letter, LetterState.RESOLVED):
                 raise _Changed
-            self._fence(connection, letter)
         work.committed()
 
     def _fence(self, connection: Connection, letter: DeadLetter) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from eventstore.errors import HeadwaterError
 from eventstore.model.record import Record, TopicPartition
@@ -144,8 +144,9 @@ def find(
     if pipeline is not None:
         query = query.where(_COLUMN.pipeline == pipeline)
     if key is not None:
-        # Exact for whole keys: in JSON each is enclosed in quotes.
-        query = query.where(_COLUMN["keys"].contains(json.dumps(key), autoescape=True))
+        # Exact: in JSON each key is enclosed in quotes, and LIKE would not tell A from a on SQLite.
+        place = func.instr if is_sqlite(connection) else func.strpos
+        query = query.where(place(_COLUMN["keys"], json.dumps(key)) > 0)
     return [_letter(row) for row in connection.execute(query.limit(limit))]
 
 

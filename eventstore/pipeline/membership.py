@@ -18,21 +18,26 @@ class Membership:
 
     def __init__(self, engine: Engine, worker: str, pipelines: Sequence[str], seconds: float) -> None:
         self._engine, self.worker, self._seconds = engine, worker, seconds
-        self._pipelines = orjson.dumps(sorted(pipelines)).decode()
+        self._still = dict.fromkeys(pipelines, False)
         self._now = database_clock(engine)
+
+    def stand(self, pipeline: str, *, still: bool) -> None:
+        """Whether ``pipeline`` cannot go on in this worker: its share of partitions is for others then."""
+        self._still[pipeline] = still
 
     def beat(self) -> None:
         """Say that this worker lives, and forget those that are long gone."""
         dialect = sqlite if is_sqlite(self._engine) else postgresql
-        row = {"worker": self.worker, "seen_until": self._now + self._seconds, "pipelines": self._pipelines}
-        upsert = dialect.insert(schema.worker).values(row)
-        upsert = upsert.on_conflict_do_update(index_elements=["worker"], set_={"seen_until": row["seen_until"]})
+        running = sorted(pipeline for pipeline, still in self._still.items() if not still)
+        values = {"seen_until": self._now + self._seconds, "pipelines": orjson.dumps(running).decode()}
+        upsert = dialect.insert(schema.worker).values(worker=self.worker, **values)
+        upsert = upsert.on_conflict_do_update(index_elements=["worker"], set_=values)
         with writing(self._engine) as connection:
             connection.execute(upsert)
             connection.execute(delete(schema.worker).where(schema.worker.c.seen_until < self._now - 3600))
 
     def alive(self, pipeline: str) -> int:
-        """How many workers run ``pipeline``, this one included."""
+        """How many workers can run ``pipeline``, this one included."""
         query = select(schema.worker.c.worker, schema.worker.c.pipelines)
         with reading(self._engine) as connection:
             rows = connection.execute(query.where(schema.worker.c.seen_until > self._now)).all()

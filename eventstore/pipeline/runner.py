@@ -26,6 +26,10 @@ STATISTICS_SECONDS = 1.0
 REST_SECONDS = 0.005
 
 
+class _Paused(TooManyFailures):
+    """The pipeline was found paused."""
+
+
 class _Row(NamedTuple):
     state: PipelineState
     reason: str
@@ -58,6 +62,7 @@ class Runner:
         pl = schema.pipeline.c
         self._row_query = select(pl.state, pl.reason, pl.fingerprint, pl.revision).where(self._mine())
         self._leased = False
+        self._limit = pipeline.options.batch
         self._readable: list[TopicPartition] = []
         self._revision = -1
         self._worked_off: int | None = None
@@ -66,8 +71,9 @@ class Runner:
         self._statistics = _Statistics()
 
     @property
-    def leased(self) -> bool:
-        return self._leased
+    def leased_whole(self) -> bool:
+        """Whether it holds every partition: then nothing is left to others."""
+        return self._leased and self._batches.lease.positions.keys() >= set(self._partitions())
 
     def step(self) -> int:
         """Handle one batch, and dead letters that may go on; how many records that were.
@@ -82,11 +88,11 @@ class Runner:
             return self._work_off_alone()
         if not self._leased and not self._take():
             return 0
-        resolved = self._look()
         self._keep()
+        resolved = self._look()
         records = self._read()
         if records:
-            self._batches.handle(records)
+            self._handle(records)
             self._tell(len(records))
         self._note(len(records))
         return resolved + len(records)
@@ -134,8 +140,10 @@ class Runner:
 
     def halt(self, error: PipelineError) -> None:
         """Say that the pipeline stands still and why, and give the lease back."""
-        paused = isinstance(error, TooManyFailures)
-        self._say(PipelineState.PAUSED if paused else PipelineState.HALTED, str(error))
+        if not isinstance(error, _Paused):  # said already, and an operator may have resumed it since
+            paused = isinstance(error, TooManyFailures)
+            self._say(PipelineState.PAUSED if paused else PipelineState.HALTED, str(error))
+        self._membership.stand(self.pipeline.name, still=True)
         self._leases.release()
         self._leased = False
 
@@ -161,9 +169,10 @@ class Runner:
         row = self._row()
         self._leased = True
         if row.state is PipelineState.PAUSED:
-            raise TooManyFailures(*_parts(row.reason))
-        self._check_fingerprint(row, lease)
+            raise _Paused(*_parts(row.reason))
+        self._check_fingerprint(row)
         self._start(lease)
+        self._membership.stand(self.pipeline.name, still=False)
         self._say(PipelineState.RUNNING, "")
         return True
 
@@ -179,12 +188,15 @@ class Runner:
         self._readable = [partition for partition in self._partitions() if partition in lease.positions]
         self._renew_at = time.monotonic() + self._leases.seconds / 3
 
-    def _check_fingerprint(self, row: _Row, lease: Lease) -> None:
-        """Rows folded by other logic are not mixed with new ones, unless an operator retries what it mends."""
+    def _check_fingerprint(self, row: _Row) -> None:
+        """Rows folded by other logic are not mixed with new ones, unless an operator retries what it mends.
+
+        What was rebuilt belongs to the logic that rebuilt it, even before the first row.
+        """
         wanted = self.pipeline.handler.fingerprint
         if row.fingerprint == wanted:
             return
-        if row.fingerprint and any(lease.positions.values()):
+        if row.fingerprint and (row.revision or self._began()):
             name = self.pipeline.name
             raise StaleProjection(
                 f"{name} was folded by other logic than this",
@@ -195,6 +207,15 @@ class Runner:
         pl = schema.pipeline.c
         with writing(self._engine) as connection:
             connection.execute(update(schema.pipeline).where(self._mine()).values({pl.fingerprint: wanted}))
+
+    def _began(self) -> bool:
+        """Whether any partition was read from, by whoever holds it."""
+        cp = schema.checkpoint.c
+        begun = select(cp.position).where(
+            cp.pipeline == self.pipeline.name, cp.generation == self.pipeline.generation, cp.position > 0
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(begun.limit(1)).first() is not None
 
     def _keep(self) -> None:
         """Renew the lease now and then, and share partitions with workers that came or went."""
@@ -213,7 +234,7 @@ class Runner:
         lease = self._leases.take(partitions, whole=False, limit=fair)
         if lease is None:
             raise self._leases.lost()
-        if lease.positions.keys() == held.keys():
+        if lease.positions == held:
             self._batches.lease = lease
         else:
             self._start(lease)
@@ -224,13 +245,13 @@ class Runner:
         """See what an operator did since the last step; how many dead letters were resolved."""
         row = self._row()
         if row.state is PipelineState.PAUSED:
-            raise TooManyFailures(*_parts(row.reason))
+            raise _Paused(*_parts(row.reason))
         if row.state is not PipelineState.RUNNING:
             self._say(PipelineState.RUNNING, "")
         if row.revision == self._revision:
             return 0
         self._leases.renew(self._batches.lease)  # a rebuild took it away
-        self._check_fingerprint(row, self._batches.lease)
+        self._check_fingerprint(row)
         resolved = self._batches.work_off()
         self._revision = row.revision
         if resolved:
@@ -241,7 +262,18 @@ class Runner:
         source, positions = self.pipeline.source, self._batches.lease.positions
         if source is None or not self._readable:
             return []
-        return source.read({p: positions[p] for p in self._readable}, self.pipeline.options.batch)
+        return source.read({p: positions[p] for p in self._readable}, self._limit)
+
+    def _handle(self, records: list[Record]) -> None:
+        """A batch that takes too large a part of the lease makes the next one smaller: were it to outlast the lease,
+        two workers would take over from each other for ever."""
+        began, allowed = time.monotonic(), self._leases.seconds / 3
+        try:
+            self._batches.handle(records)
+        finally:
+            took = time.monotonic() - began
+            fitting = int(len(records) * allowed / took) if took > allowed else self._limit * 2
+            self._limit = max(1, min(fitting, self.pipeline.options.batch))
 
     def _tell(self, handled: int) -> None:
         self._progress.notify()
@@ -261,10 +293,11 @@ class Runner:
         return _Row(PipelineState(state), reason, fingerprint, revision)
 
     def _say(self, state: PipelineState, reason: str) -> None:
+        """A pause stays said, whatever other workers do: it is ended by an operator."""
         with writing(self._engine) as connection:
             connection.execute(
                 update(schema.pipeline)
-                .where(self._mine())
+                .where(self._mine(), schema.pipeline.c.state != PipelineState.PAUSED.value)
                 .values(state=state.value, reason=reason, updated_at=time.time())
             )
         self._progress.notify()

@@ -81,7 +81,7 @@ def _pass(engine: Engine, runners: Sequence[Runner]) -> bool:
         except Exception as error:
             runner.drop()
             raise unavailable(engine, error) if passes(error) else error from error
-        if not runner.leased and runner.left():
+        if not runner.leased_whole and runner.left():
             runner.wait(0.05)
             more = True
     return more

@@ -1,0 +1,287 @@
+"""Schedules of several workers and operators at once that broke a promise before there was a step against them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from eventstore.errors import LeaseLost, StaleProjection, TooManyFailures
+from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
+from eventstore.pipeline.lease import Leases
+from eventstore.pipeline.membership import Membership
+from eventstore.pipeline.runner import Runner
+from eventstore.sql import schema
+from eventstore.sql.engine import writing
+
+PARTITIONS = [("test.thing", 0), ("test.thing", 1)]
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return found
+
+
+def shared(bench: Any) -> Any:
+    handler = type(bench.handler)()
+    handler.shared = True
+    return handler
+
+
+def runner(bench: Any, owner: str, handler: Any = None, **options: Any) -> Runner:
+    pipeline = bench.pipeline(handler, **{"lease_seconds": 30.0, **options})
+    membership = Membership(bench.engine, owner, ["tally"], pipeline.options.lease_seconds)
+    return Runner(bench.engine, bench.wakeup, pipeline, membership)
+
+
+def key_in(bench: Any, partition: int) -> str:
+    """A key whose stream lies in ``partition``."""
+    return next(key for key in map(str, range(100)) if bench.log._place(f"thing-{key}") == PARTITIONS[partition])
+
+
+# ---------------------------------------------------------------- sharing partitions
+
+
+def test_a_partition_taken_over_comes_with_its_dead_letters(bench: Any) -> None:
+    """Else the first batch after a rebalance handles records that belong behind a parked one."""
+    first, second = runner(bench, "one", shared(bench), lease_seconds=0.3), shared(bench)
+    other = runner(bench, "two", second, lease_seconds=0.3)
+    first._membership.beat()
+    other._membership.beat()
+    keys = [key_in(bench, 0), key_in(bench, 1)]
+    for key in keys:
+        bench.append(key, 1)
+    for one in (first, other):
+        one.pipeline.handler.broken = {1}
+        one.step()
+    assert [len(one._batches.lease.positions) for one in (first, other)] == [1, 1]
+    assert bench.states() == [(1, "parked"), (1, "parked")]
+    other.release()
+    other._membership.leave()
+    for key in keys:
+        bench.append(key, 2)
+    until(lambda: first.step() + 1 and len(bench.states()) + len(bench.seen()) == 4)
+    assert bench.seen() == {}
+    assert sorted(bench.states()) == [(1, "parked"), (1, "parked"), (2, "blocked"), (2, "blocked")]
+
+
+def test_other_logic_is_noticed_in_a_partition_that_is_empty_so_far(bench: Any) -> None:
+    """Else two workers fold into one table by different logic, each in its own partitions."""
+    bench.append(key_in(bench, 0), 1)
+    old = runner(bench, "old", shared(bench))
+    newer = shared(bench)
+    newer.fingerprint = "other"
+    new = runner(bench, "new", newer)
+    for one in (old, new):
+        one._membership.beat()
+    old.step()
+    assert PARTITIONS[0] in old._batches.lease.positions
+    with pytest.raises(StaleProjection):
+        new.step()
+
+
+def test_catching_up_ends_only_when_the_partitions_of_a_dead_worker_are_done_too(bench: Any) -> None:
+    """Else it ends with its own share while the one that died still counts as a worker."""
+    bench.handler.shared = True
+    Membership(bench.engine, "died just now", ["tally"], 0.5).beat()
+    bench.append(key_in(bench, 0), 1)
+    bench.append(key_in(bench, 1), 2)
+    bench.catch_up(lease_seconds=0.5)
+    assert sorted(number for seen in bench.seen().values() for number in seen) == [1, 2]
+
+
+def test_partitions_are_not_kept_for_a_worker_that_cannot_run_them(bench: Any) -> None:
+    """Else half of them stand still for as long as a worker of an older release lives."""
+    bench.append(key_in(bench, 0), 1)
+    bench.append(key_in(bench, 1), 2)
+    older = shared(bench)
+    older.fingerprint = "older"
+    pipelines = [bench.pipeline(handler, lease_seconds=0.5) for handler in (shared(bench), older)]
+    rebuild(bench.engine, bench.wakeup, pipelines[0])
+    workers = [Worker(bench.engine, bench.wakeup, [pipeline]) for pipeline in reversed(pipelines)]
+    for worker in workers:
+        worker.start()
+    try:
+        until(lambda: sorted(number for seen in bench.seen().values() for number in seen) == [1, 2])
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def test_what_was_rebuilt_is_not_folded_by_the_logic_before(bench: Any) -> None:
+    """Else a worker of an older release, faster than the rebuild, folds everything by its own."""
+    older = type(bench.handler)()
+    older.fingerprint = "older"
+    bench.append("a", 1)
+    worker = runner(bench, "of the older release", older)
+    worker.step()
+    rebuild(bench.engine, bench.wakeup, bench.pipeline())
+    worker.drop()
+    with pytest.raises(StaleProjection):
+        worker.step()
+
+
+def test_a_rebuild_within_a_rebalance_does_not_meet_rows_in_memory(bench: Any, monkeypatch: Any) -> None:
+    bench.append(key_in(bench, 0), 1)
+    worker = runner(bench, "one", shared(bench), lease_seconds=0.3)
+    Leases(bench.engine, "tally", 1, "two", 30.0).take([PARTITIONS[1]], whole=False)
+    worker.step()
+    assert len(worker._batches.lease.positions) == 1
+    share, rebuilt = worker._share, threading.Event()
+
+    def rebuilt_meanwhile(partitions: int) -> int:
+        rebuild(bench.engine, bench.wakeup, worker.pipeline)
+        checkpoint = schema.checkpoint
+        with writing(bench.engine) as connection:
+            second = update(checkpoint).where(checkpoint.c.partition == 1)
+            connection.execute(second.values(owner="two", lease_until=time.time() + 30))
+        monkeypatch.undo()
+        rebuilt.set()
+        return share(partitions)
+
+    monkeypatch.setattr(worker, "_share", rebuilt_meanwhile)
+
+    def step() -> bool:
+        try:
+            worker.step()
+        except LeaseLost:
+            worker.drop()
+        return rebuilt.is_set() and bool(bench.seen())
+
+    until(step)
+    assert bench.seen() == {key_in(bench, 0): [1]}
+
+
+def test_workers_get_on_though_a_batch_takes_longer_than_the_lease(bench: Any) -> None:
+    """Else each takes over from the other before it is done, and nothing is ever committed."""
+    key = key_in(bench, 0)
+    bench.append(key, *range(60))
+    workers = []
+    for _ in range(2):
+        handler = type(bench.handler)()
+        handler.on_prepare = lambda numbers: time.sleep(0.02 * len(numbers))
+        workers.append(Worker(bench.engine, bench.wakeup, [bench.pipeline(handler, lease_seconds=0.4)]))
+    for worker in workers:
+        worker.start()
+    try:
+        until(lambda: bench.seen() == {key: list(range(60))}, 20)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+# ---------------------------------------------------------------- a pause
+
+
+def paused(bench: Any, handlers: list[Any]) -> list[Runner]:
+    """Two workers of which the first has paused the pipeline, and the second does not know yet."""
+    keys = [key_in(bench, 0), key_in(bench, 1)]
+    first, second = (runner(bench, name, h, parked_limit=0) for name, h in zip("ab", handlers, strict=True))
+    for one in (first, second):
+        one._membership.beat()
+    for one in (first, second):
+        one.step()
+    handlers[0].broken = {1}
+    (partition,) = first._batches.lease.positions
+    bench.append(keys[partition[1]], 1)
+    with pytest.raises(TooManyFailures) as flood:
+        first.step()
+    first.halt(flood.value)
+    return [first, second]
+
+
+def state(bench: Any) -> PipelineState:
+    (status,) = statuses(bench.engine, [bench.pipeline()])
+    return status.state
+
+
+def test_a_pause_outlasts_a_worker_that_stops(bench: Any) -> None:
+    _, second = paused(bench, [shared(bench), shared(bench)])
+    second.release()
+    assert state(bench) is PipelineState.PAUSED
+
+
+def test_a_pause_outlasts_a_worker_that_retries(bench: Any) -> None:
+    _, second = paused(bench, [shared(bench), shared(bench)])
+    second.drop()
+    second.retrying(ConnectionError("away"))
+    assert state(bench) is PipelineState.PAUSED
+
+
+def test_what_an_operator_resumed_is_not_paused_again_by_who_saw_it_paused(bench: Any) -> None:
+    first, _ = paused(bench, [shared(bench), shared(bench)])
+    with pytest.raises(TooManyFailures) as still:
+        first.step()
+    bench.letters.retry(pipeline="tally")
+    first.halt(still.value)
+    assert state(bench) is PipelineState.RUNNING
+
+
+# ---------------------------------------------------------------- operators
+
+
+def test_a_key_is_not_taken_for_one_written_in_other_letters(bench: Any) -> None:
+    """Else collapsing one key would drop the changes of another."""
+    bench.append("sku-a", 1, 2)
+    bench.append("SKU-A", 3, 4)
+    bench.handler.broken = {1, 3}
+    bench.catch_up()
+    bench.handler.broken = set()
+    bench.letters.collapse("thing-sku-a", lambda *_: True)
+    assert [letter.key for letter in bench.letters.list(key="thing-SKU-A")] == ["thing-SKU-A", "thing-SKU-A"]
+    bench.letters.retry(key="thing-SKU-A")
+    bench.catch_up()
+    assert bench.seen() == {"sku-a": [2], "SKU-A": [3, 4]}
+
+
+def test_a_key_of_any_characters_is_found(bench: Any) -> None:
+    names = ["50%", "a_b", 'say "so"', "back\\slash", "O'Brien", "ä", '", "']
+    for number, name in enumerate(names):
+        bench.append(name, number)
+    bench.handler.broken = set(range(len(names)))
+    bench.catch_up()
+    for name in names:
+        assert [letter.key for letter in bench.letters.list(key=f"thing-{name}")] == [f"thing-{name}"]
+
+
+def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -> None:
+    """Else, locking in another order, one of them is ended by the deadlock detector."""
+    bench = postgres_bench
+    at_work, rebuilding = threading.Event(), threading.Event()
+
+    def slow(connection: Any, rows: dict[str, list[int]]) -> None:
+        at_work.set()
+        rebuilding.wait(5)
+        time.sleep(0.3)  # long enough for the rebuild to ask for its locks
+
+    bench.append("a", 1)
+    worker = runner(bench, "one")
+    worker.step()
+    bench.append("a", 2)
+    bench.handler.on_write = slow
+    lost: list[BaseException] = []
+
+    def step() -> None:
+        try:
+            worker.step()
+        except BaseException as error:
+            lost.append(error)
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    assert at_work.wait(5)
+    rebuilding.set()
+    rebuild(bench.engine, bench.wakeup, bench.pipeline())
+    thread.join(10)
+    bench.handler.on_write = None
+    assert lost == [] or isinstance(lost[0], LeaseLost)
+    worker.drop()
+    until(lambda: worker.step() or bench.seen())
+    assert bench.seen() == {"a": [1, 2]}
