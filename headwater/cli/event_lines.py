@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ import orjson
 from eventstore.model.codec import meta_of
 from eventstore.model.record import Record
 from headwater.cli.console import print_json_line, readable, say
+from headwater.cli.times import short_time
 
 
 def event_document(record: Record) -> dict[str, Any]:
@@ -64,8 +64,3 @@ def _line(record: Record, streams: bool) -> Any:
     line.append(f"  {record.headers.get('ce_type')}", style="not dim bold")
     line.append(f"  {readable(record.value) or ''}", style="not dim")
     return line
-
-
-def short_time(at: datetime) -> str:
-    """To the second, in UTC: enough to read, and sorted as text."""
-    return at.strftime("%Y-%m-%d %H:%M:%S")

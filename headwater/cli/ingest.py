@@ -10,6 +10,7 @@ import typer
 from headwater.cli.console import Json, note, number, plain, plural, print_json, say, table
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.loading import opened
+from headwater.cli.times import short_time
 
 if TYPE_CHECKING:
     from cdc.inspection import Inspection, TableSummary
@@ -113,8 +114,6 @@ def _inspected(found: Inspection) -> dict[str, Any]:
 
 def _show_inspection(found: Inspection) -> None:
     """What is in one capture."""
-    from headwater.cli.event_lines import short_time
-
     note(f"{found.path.name}: {plural(found.records, 'record')}")
     numbers = ("create", "update", "delete", "read", "truncate")
     made = table("table", *numbers, "first", "last", right=numbers)

@@ -8,6 +8,7 @@ import typer
 
 from headwater.cli.console import Json, note, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
+from headwater.cli.times import short_time
 
 if TYPE_CHECKING:
     from headwater.app import App
@@ -107,8 +108,6 @@ def _explained(name: str, found: Explanation) -> dict[str, Any]:
 
 def _show(name: str, found: Explanation) -> None:
     """A line for every column that an event changed."""
-    from headwater.cli.event_lines import short_time
-
     made = table("at", "event", "handler", "column", "old", "new")
     for step in found.steps:
         meta = step.event.meta

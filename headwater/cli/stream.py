@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from headwater.cli.console import Json, note, number, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
 from headwater.cli.names import check_categories, check_stream
-from headwater.cli.times import parse_time
+from headwater.cli.times import parse_time, short_time
 
 group = typer.Typer(help="Look into streams: the events of one aggregate, in order.", no_args_is_help=True)
 Stream = Annotated[str, typer.Argument(metavar="STREAM", callback=check_stream, help="<category>-<key>: order-o-1.")]
@@ -34,7 +33,7 @@ def list_(
         return
     made = table("stream", "version", "last event", right=("version",))
     for info in found:
-        made.add_row(info.stream, number(info.version), _time(info.last_at))
+        made.add_row(info.stream, number(info.version), short_time(info.last_at))
     say(made)
     note(
         plural(len(found), "stream") + (f", at most {limit} of each category (--limit)" if len(found) >= limit else "")
@@ -89,9 +88,3 @@ def state(
     for name, value in fields.items():
         made.add_row(name, str(plain(value)))
     say(made)
-
-
-def _time(at: datetime) -> str:
-    from headwater.cli.event_lines import short_time
-
-    return short_time(at)

@@ -1,4 +1,4 @@
-"""Times as people write them on a command line."""
+"""Times as people write them on a command line, and read them there."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def parse_time(text: str) -> datetime:
             f"{text!r} is not a time: write 2026-07-01, 2026-07-01T12:00:00Z, or an age such as 90m or 2d"
         ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def short_time(at: datetime) -> str:
+    """To the second, in UTC: enough to read, and sorted as text."""
+    return at.strftime("%Y-%m-%d %H:%M:%S")
