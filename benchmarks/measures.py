@@ -26,7 +26,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(rounds=5, seconds=0.7, events=20_000)
-QUICK = Size(rounds=1, seconds=0.15, events=2_000)
+QUICK = Size(rounds=1, seconds=0.08, events=1_000)
 
 
 @dataclass(frozen=True)

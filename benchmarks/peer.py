@@ -133,8 +133,8 @@ class Peer:
         stored = self._app.recorder.max_notification_id() or 0
         began = time.perf_counter()
         with self.running():
-            while (done := self.projected()) < stored and time.perf_counter() < began + seconds:
-                time.sleep(0.01)
+            while not (done := self.projected()) or (done < stored and time.perf_counter() < began + seconds):
+                time.sleep(LOOK_SECONDS)
             return done / (time.perf_counter() - began)
 
     @contextmanager
