@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -26,9 +25,9 @@ from pydantic_settings import (
 )
 
 from eventstore.errors import SettingError
+from eventstore.secrets import without_secrets
 
 PREFIX = "HEADWATER_"
-HIDDEN = "***"
 
 
 class Settings(BaseSettings):
@@ -46,9 +45,11 @@ class Settings(BaseSettings):
     attempts: int = Field(3, ge=1, le=100, description="how often a failing record is tried before it is parked")
     lease_seconds: float = Field(10.0, ge=1, le=3600, description="after which a silent worker is replaced")
     parked_limit: int = Field(100, ge=1, description="records parked within parked_window that pause a pipeline")
-    parked_window: float = Field(60.0, gt=0, description="seconds")
+    parked_window: float = Field(60.0, gt=0, allow_inf_nan=False, description="seconds")
     blocked_limit: int = Field(10_000, ge=1, description="records waiting behind others that pause a pipeline")
-    stop_seconds: float = Field(10.0, gt=0, description="that pipelines have to finish their batch when stopped")
+    stop_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="that pipelines have to finish their batch when stopped"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -112,9 +113,9 @@ def _environment() -> _Source:
 def _dotenv(path: Path) -> _Source:
     if not path.is_file():
         return _Source({}, {})
-    source = DotEnvSettingsSource(Settings, env_file=path, env_file_encoding="utf-8")
     try:
         lines = _lines_of(path)
+        source = DotEnvSettingsSource(Settings, env_file=path, env_file_encoding="utf-8")
         values = {name: value for name, value in source().items() if name in Settings.model_fields}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{path.name} cannot be read", str(error), "make it a readable UTF-8 file") from None
@@ -141,12 +142,13 @@ def _pyproject(path: Path | None) -> _Source:
     if path is None:
         return _Source({}, {})
     try:
-        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("headwater", {})
-    except (OSError, ValueError) as error:
+        tools = tomllib.loads(path.read_text("utf-8")).get("tool", {})
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"{path} cannot be read", str(error), "mend the file: it is to be TOML") from None
+    table = tools.get("headwater", {}) if isinstance(tools, dict) else tools
     if not isinstance(table, dict):
         raise SettingError(
-            "[tool.headwater] in pyproject.toml is no table", f"it is {table!r}", '[tool.headwater]\napp = "…"'
+            "[tool.headwater] in pyproject.toml is no table", f"it is {shown(table)}", '[tool.headwater]\napp = "…"'
         )
     origins = {name: Origin(f"{path.name}, [tool.headwater]:", name) for name in table}
     for name, origin in origins.items():
@@ -189,22 +191,7 @@ def _check_events(settings: Settings, origins: Mapping[str, Origin]) -> None:
 
 
 def shown(value: object) -> str:
-    """A value as it may be printed: without the password of a URL."""
+    """A value as it may be printed: without the passwords in it."""
     text = str(value)
-    if "://" not in text:
-        return repr(value)
-    return repr(_without_password(text))
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    # All up to the last @ before the path: a password may hold anything, also when nobody quoted it.
-    authority = re.match(r"(?P<user>[^:/@?#]*):.*@(?P<rest>.*)", rest, re.DOTALL)
-    if authority:
-        rest = f"{authority['user']}:{HIDDEN}@{authority['rest']}"
-    parts = urlsplit(f"{scheme}://{rest}") if "?" in rest else None
-    if parts is None or not parts.query:
-        return f"{scheme}://{rest}"
-    secret = re.compile("pass|secret|token|key", re.IGNORECASE)
-    query = [(n, HIDDEN if secret.search(n) else v) for n, v in parse_qsl(parts.query, keep_blank_values=True)]
-    return urlunsplit(parts._replace(query=urlencode(query, safe="*/")))
+    safe = without_secrets(text)
+    return repr(value) if safe == text else repr(safe)

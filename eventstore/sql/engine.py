@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.errors import SettingError, Unavailable
+from eventstore.secrets import without_secrets
 from eventstore.sql.columns import add_collations
 from eventstore.sql.schema import SCHEMA
 from eventstore.sql.turns import turns_of
@@ -36,6 +37,7 @@ POSTGRES_TCP = {
     "tcp_user_timeout": 20_000,
 }
 _BEGIN = "headwater_begin"
+_WRITE = "write sqlite:///shop.db or postgresql://user:password@host/database"
 
 
 def connect(url: str | URL, **options: Any) -> Engine:
@@ -48,35 +50,42 @@ def connect(url: str | URL, **options: Any) -> Engine:
         parsed = make_url(url)
         dialect = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise SettingError(
-            "this is not the URL of a database",
-            str(error).replace(str(url), "…"),
-            "write sqlite:///shop.db or postgresql://user:password@host/database",
+        raise _no_url(str(error).replace(str(url), "…")) from None
+    except ValueError:  # its text may be a part of the password
+        raise _no_url(
+            "its port is no number; what a password holds beside letters and digits is written %40 for @"
         ) from None
+    if parsed.password and "@" in f"{parsed.host}{parsed.database}":
+        raise _no_url("its password holds a character that must be written otherwise: %40 for @, %2F for /, %3A for :")
     if dialect == "sqlite":
         return _sqlite(parsed, options)
     if dialect == "postgresql":
         return _postgresql(parsed, options)
     raise SettingError(
-        f"headwater does not speak {dialect}",
-        "the log and the read models live in SQLite or PostgreSQL",
-        "write sqlite:///shop.db or postgresql://user:password@host/database",
+        f"headwater does not speak {dialect}", "the log and the read models live in SQLite or PostgreSQL", _WRITE
     )
 
 
+def _no_url(why: str) -> SettingError:
+    return SettingError("this is not the URL of a database", why, _WRITE)
+
+
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
-    if not url.database or url.database == ":memory:" or "mode=memory" in url.database:
+    if not url.database or url.database == ":memory:" or "memory" in url.query.get("mode", ""):
         raise SettingError(
             "a SQLite database in memory cannot hold a log",
             "each connection would see one of its own",
             "write sqlite:///shop.db",
         )
-    engine = create_engine(
-        url,
-        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
-        execution_options={"schema_translate_map": {SCHEMA: None}},
-        **{"pool_size": 20, "max_overflow": 80, **options},
-    )
+    try:
+        engine = create_engine(
+            url,
+            connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+            execution_options={"schema_translate_map": {SCHEMA: None}},
+            **{"pool_size": 20, "max_overflow": 80, **options},
+        )
+    except (TypeError, ValueError) as error:
+        raise _no_url(f"what stands after its ? cannot be used: {error}") from None
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:
@@ -96,7 +105,7 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
 
 def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
     try:
-        import psycopg  # noqa: F401
+        import psycopg.conninfo
     except ImportError:
         raise SettingError(
             "PostgreSQL needs the package psycopg", "it is not installed", 'pip install "headwater[postgres]"'
@@ -105,6 +114,10 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
     if given := url.query.get("options"):
         settings = f"{settings} {given if isinstance(given, str) else ' '.join(given)}"
         url = url.difference_update_query(["options"])
+    try:
+        psycopg.conninfo.make_conninfo("", **dict.fromkeys(url.query, ""))
+    except psycopg.Error as error:
+        raise _no_url(str(error).strip()) from None
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={**POSTGRES_TCP, "options": settings},
@@ -198,7 +211,7 @@ def is_unique_violation(error: BaseException) -> bool:
 
 def describe(engine: Engine) -> str:
     """The database's address without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    return without_secrets(engine.url.render_as_string(hide_password=True))
 
 
 def unavailable(engine: Engine, error: BaseException) -> Unavailable:

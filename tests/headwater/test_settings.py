@@ -92,8 +92,36 @@ def test_kafka_is_not_a_choice_yet(monkeypatch: pytest.MonkeyPatch) -> None:
         "postgresql://host/db?user=joe&password=s3cret",
         "postgresql://joe:s3cret@host/db?sslpassword=s3cret",
         "nonsense://joe:s3cret@",
+        "postgresql://joe@[::1/db?password=s3cret",
+        "host=localhost user=joe password=s3cret",
+        "host=localhost user=joe password = 's3cret s3cret'",
+        {"url": "postgresql://joe@host/db", "password": "s3cret"},
     ],
 )
-def test_passwords_are_never_shown(url: str) -> None:
+def test_passwords_are_never_shown(url: object) -> None:
     assert "s3cret" not in shown(url)
     assert "joe" in shown(url)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("tool = 1", "it is 1"),
+        ("[[tool]]\nx = 1", "it is"),
+        ("[tool]\nheadwater = 'app'", "it is 'app'"),
+        ("[tool.headwater]\nx = " + "[" * 9_000, "recursion"),
+        ("[tool.headwater]\nstop_seconds = inf", "stop_seconds = inf"),
+        ("[tool.headwater]\nparked_window = nan", "parked_window = nan"),
+    ],
+)
+def test_a_project_file_of_another_shape_is_refused(written: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(written)
+    with pytest.raises(SettingError) as caught:
+        load_settings(tmp_path)
+    assert why in caught.value.why
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"HEADWATER_APP=\xff")
+    with pytest.raises(SettingError, match=r"\.env cannot be read"):
+        load_settings(tmp_path)

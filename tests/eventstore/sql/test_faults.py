@@ -41,7 +41,21 @@ def on_connect(log: SqlEventLog, statement: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "mysql://root:secret@host/db", "nosuch://host", "sqlite://", "sqlite:///:memory:", ""],
+    [
+        "nonsense",
+        "mysql://root:secret@host/db",
+        "nosuch://host",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?mode=memory&uri=true",
+        "sqlite:///shop.db?timeout=soon",
+        "",
+        "postgresql://ada:secret@host:port/shop",
+        "postgresql://ada:word@secret@host/shop",
+        "postgresql://ada:word@very:secret@host/shop",
+        "postgresql://ada:word@host/secret@shop",
+        "postgresql://ada@host/shop?passwrd=secret",
+    ],
 )
 def test_a_url_that_cannot_be_used_is_refused_with_one_that_can(url: str) -> None:
     with pytest.raises(SettingError) as caught:
@@ -56,6 +70,13 @@ def test_a_server_that_is_not_there_is_named_without_the_password(new_log: NewLo
         log.append([append_of("account-a", 0, "one")])
     assert "secret" not in str(caught.value)
     assert "check that the server runs" in caught.value.fix
+
+
+def test_a_password_among_the_parameters_is_not_shown_either(new_log: NewLog) -> None:
+    log = new_log("postgresql://127.0.0.1:1/shop?user=ada&password=secret", make=False)
+    with pytest.raises(Unavailable, match="user=ada") as caught:
+        log.append([append_of("account-a", 0, "one")])
+    assert "secret" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_named(new_log: NewLog, tmp_path: Path) -> None:
