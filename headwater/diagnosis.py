@@ -14,9 +14,11 @@ from sqlalchemy import Engine, select, text
 from eventstore.errors import HeadwaterError
 from eventstore.model.stream import topic_name
 from eventstore.pipeline import OPEN, PipelineState, PipelineStatus
+from eventstore.pipeline.lease import database_clock
 from eventstore.sql import schema
 from eventstore.sql.engine import available, connect, describe, is_sqlite, reading, writing
 from headwater import migrate
+from headwater.preparing import topics
 from headwater.settings import shown
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def _guarded(look: Callable[[App], Iterator[Finding]], app: App) -> Iterator[Fin
     try:
         yield from look(app)
     except HeadwaterError as error:
-        yield Finding(look.__name__.strip("_"), "error", error.what, error.why, error.fix)
+        yield Finding(look.__name__.strip("_").replace("_", " "), "error", error.what, error.why, error.fix)
 
 
 def _parts(app: App) -> str:
@@ -155,11 +157,7 @@ def _opened(app: App) -> Iterator[Finding]:
 
 def _topics(app: App) -> Iterator[Finding]:
     known = {topic_name(app.name, category) for category in app.parts.categories}
-    topic = schema.topic.c
-    engine = app.resources.engine
-    with available(engine), reading(engine) as connection:
-        recorded = {row.topic for row in connection.execute(select(topic.topic))}
-    for name in sorted(recorded - known):
+    for name in sorted(topics(app.resources).keys() - known):
         of_us = name.startswith(f"{app.name}.")
         yield Finding(
             "topics",
@@ -174,12 +172,19 @@ def _pipelines(app: App) -> Iterator[Finding]:
     for status in app.status():
         if status.state in (PipelineState.PAUSED, PipelineState.HALTED):
             yield Finding("pipelines", "error", f"{status.name} is {status.state}", status.reason, _resume(status))
+        elif status.stale:  # only the worker would notice otherwise
+            yield Finding(
+                "pipelines",
+                "error",
+                f"{status.name} was folded by other logic than this code's",
+                "its handlers, what they use, or its columns changed since",
+                f"headwater projection rebuild {status.name}",
+            )
         elif status.lag and not status.owner:
             behind = f"{status.name} is {status.lag:,} records behind, and nobody runs it"
             yield Finding("pipelines", "warning", behind, "", "headwater run")
         else:
             yield Finding("pipelines", "ok", f"{status.name}: {status.state}, {status.lag:,} behind")
-    yield from _stale(app)
 
 
 def _resume(status: PipelineStatus) -> str:
@@ -188,23 +193,8 @@ def _resume(status: PipelineStatus) -> str:
     return ""  # the reason says it
 
 
-def _stale(app: App) -> Iterator[Finding]:
-    """Rows folded by other logic than the code has now; only the worker would notice otherwise."""
-    for status in app.status():
-        if status.stale and status.state is not PipelineState.HALTED:  # a halted one was named already
-            yield Finding(
-                "pipelines",
-                "error",
-                f"{status.name} was folded by other logic than this code's",
-                "its handlers, what they use, or its columns changed since",
-                f"headwater projection rebuild {status.name}",
-            )
-
-
 def _leases(app: App) -> Iterator[Finding]:
     """A lease whose worker no longer says that it lives keeps others waiting until it ends."""
-    from eventstore.pipeline.lease import database_clock
-
     engine, cp, worker = app.resources.engine, schema.checkpoint.c, schema.worker.c
     now = database_clock(engine)
     alive = select(worker.worker).where(worker.seen_until > now)

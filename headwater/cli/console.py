@@ -87,7 +87,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return readable(value)
     if isinstance(value, datetime):
-        return time_text(value)
+        return value.isoformat()
     return format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
 
 
@@ -109,10 +109,6 @@ def readable(data: bytes | None) -> str | None:
         from base64 import b64encode
 
         return f"base64:{b64encode(data).decode()}"
-
-
-def time_text(at: datetime) -> str:
-    return at.isoformat()
 
 
 def number(value: float) -> str:

@@ -40,7 +40,7 @@ def execute(
             return
         wanted = [app.parts.projection(name) for name in wait or ()]
         receipt = app.execute(
-            read_command(app, command, sys.stdin.read() if data == "-" else data),
+            _read_command(app, command, sys.stdin.read() if data == "-" else data),
             id=id,
             wait=wanted or None,
             timeout=timeout,
@@ -49,12 +49,12 @@ def execute(
             tenant=tenant,
         )
     if json:
-        print_json(receipt_document(receipt))
+        print_json(_receipt_document(receipt))
     else:
         _show(receipt)
 
 
-def read_command(app: App, name: str, data: str) -> Command:
+def _read_command(app: App, name: str, data: str) -> Command:
     """The command ``name`` with the fields in ``data``; what does not fit is said field by field."""
     from pydantic import ValidationError
 
@@ -65,7 +65,7 @@ def read_command(app: App, name: str, data: str) -> Command:
         return kind.model_validate_json(data)
     except ValidationError as error:
         found = "\n".join(_complaint(each["loc"], each["msg"]) for each in error.errors(include_url=False))
-        raise CommandError(f"this is no {kind.__name__}", found, f"its fields are {fields_of(kind)}") from None
+        raise CommandError(f"this is no {kind.__name__}", found, f"its fields are {_fields_of(kind)}") from None
 
 
 def _complaint(location: tuple[int | str, ...], message: str) -> str:
@@ -73,7 +73,7 @@ def _complaint(location: tuple[int | str, ...], message: str) -> str:
     return f"{field}: {message}" if field else message
 
 
-def fields_of(kind: type[Command]) -> str:
+def _fields_of(kind: type[Command]) -> str:
     """``order_id: str, note: str = ''``"""
     from pydantic._internal._repr import display_as_type
 
@@ -96,21 +96,21 @@ def _list(app: App, json: bool) -> None:
         return
     made = table("command", "of", "fields")
     for kind, aggregate in routes:
-        made.add_row(kind.__name__, aggregate.category, fields_of(kind))
+        made.add_row(kind.__name__, aggregate.category, _fields_of(kind))
     say(made)
 
 
-def receipt_document(receipt: Receipt) -> dict[str, object]:
+def _receipt_document(receipt: Receipt) -> dict[str, object]:
     return {
         "stream": receipt.stream,
         "version": receipt.version,
         "repeated": receipt.repeated,
-        "events": [event_document(event) for event in receipt.events],
+        "events": [_new_event_document(event) for event in receipt.events],
         "position": plain(receipt.position),
     }
 
 
-def event_document(event: Event) -> dict[str, object]:
+def _new_event_document(event: Event) -> dict[str, object]:
     return {
         "type": event.event_name,
         "stream": event.meta.stream,

@@ -35,10 +35,8 @@ def list_(context: typer.Context, json: Json = False) -> None:
 
 def _document(projection: AnyProjection) -> dict[str, Any]:
     from headwater.parts import table_names
-    from projections import Projection
 
-    handled = projection.rules if isinstance(projection, Projection) else projection.handlers
-    events = [event.event_name for event in handled]
+    events = [event.event_name for event in projection.events]
     return {"name": projection.name, "tables": table_names(projection), "events": events}
 
 
