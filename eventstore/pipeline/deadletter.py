@@ -125,8 +125,9 @@ def park_again(connection: Connection, letter: DeadLetter, error: BaseException)
     )
 
 
-def get(connection: Connection, id: int) -> DeadLetter | None:
-    row = connection.execute(select(schema.dead_letter).where(_COLUMN.id == id)).first()
+def get(connection: Connection, id: int, *, lock: bool = False) -> DeadLetter | None:
+    query = select(schema.dead_letter).where(_COLUMN.id == id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else _letter(row)
 
 
@@ -138,8 +139,9 @@ def find(
     key: str | None,
     after: int,
     limit: int | None,
+    lock: bool = False,
 ) -> list[DeadLetter]:
-    """Dead letters by id. ``key`` finds those that have it among their keys."""
+    """Dead letters by id. ``key`` finds those that have it among their keys. ``lock``: as they are, they stay."""
     query = select(schema.dead_letter).where(_COLUMN.state.in_([*states]), _COLUMN.id > after).order_by(_COLUMN.id)
     if pipeline is not None:
         query = query.where(_COLUMN.pipeline == pipeline)
@@ -147,7 +149,8 @@ def find(
         # Exact: in JSON each key is enclosed in quotes, and LIKE would not tell A from a on SQLite.
         place = func.instr if is_sqlite(connection) else func.strpos
         query = query.where(place(_COLUMN["keys"], json.dumps(key)) > 0)
-    return [_letter(row) for row in connection.execute(query.limit(limit))]
+    query = query.limit(limit)
+    return [_letter(row) for row in connection.execute(query.with_for_update() if lock else query)]
 
 
 def delete_all(connection: Connection, pipeline: str, generation: int) -> None:

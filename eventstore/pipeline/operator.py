@@ -71,10 +71,10 @@ class DeadLetters:
         """
         with available(self._engine), writing(self._engine) as connection:
             if id is not None:
-                chosen = [self._get(connection, id)]
+                chosen = [self._get_locked(connection, id)]
                 self._check_retry(connection, chosen[0])
             else:
-                chosen = self._find(connection, pipeline, key)
+                chosen = self._find_locked(connection, pipeline, key)
             due = sum(
                 deadletter.move(connection, letter, LetterState.DUE)
                 for letter in chosen
@@ -97,7 +97,7 @@ class DeadLetters:
         if not why.strip():
             raise Refused(f"dead letter {id} was not discarded", "no reason was given", "say why, for who comes after")
         with available(self._engine), writing(self._engine) as connection:
-            letter = self._get(connection, id)
+            letter = self._get_locked(connection, id)
             if letter.state not in OPEN or not deadletter.move(connection, letter, LetterState.DISCARDED, why):
                 raise Refused(f"dead letter {id} is {letter.state} already", "what is closed stays closed")
             _revise(connection, letter.pipeline)
@@ -112,7 +112,7 @@ class DeadLetters:
         before it; if not, or if one of them concerns other keys too, nothing is done: :class:`Refused`.
         """
         with available(self._engine), writing(self._engine) as connection:
-            letters = self._find(connection, pipeline, key)
+            letters = self._find_locked(connection, pipeline, key)
             if not letters:
                 raise NotFound(f"there is no open dead letter of {key}", "", "headwater dlq list shows them")
             if len({letter.pipeline for letter in letters}) > 1:
@@ -130,14 +130,23 @@ class DeadLetters:
 
     # ---------------------------------------------------------------- inside
 
-    def _get(self, connection: Connection, id: int) -> DeadLetter:
-        letter = deadletter.get(connection, id)
+    def _get_locked(self, connection: Connection, id: int) -> DeadLetter:
+        _lock(connection, {self._get(connection, id).pipeline})
+        return self._get(connection, id, lock=True)
+
+    def _find_locked(self, connection: Connection, pipeline: str | None, key: str | None) -> Letters:
+        found = {letter.pipeline for letter in self._find(connection, pipeline, key)}
+        _lock(connection, found | ({pipeline} if pipeline else set()))
+        return self._find(connection, pipeline, key, lock=True)
+
+    def _get(self, connection: Connection, id: int, *, lock: bool = False) -> DeadLetter:
+        letter = deadletter.get(connection, id, lock=lock)
         if letter is None:
             raise NotFound(f"there is no dead letter {id}", "", "headwater dlq list shows them")
         return letter
 
-    def _find(self, connection: Connection, pipeline: str | None, key: str | None) -> Letters:
-        return deadletter.find(connection, pipeline=pipeline, states=OPEN, key=key, after=0, limit=None)
+    def _find(self, connection: Connection, pipeline: str | None, key: str | None, *, lock: bool = False) -> Letters:
+        return deadletter.find(connection, pipeline=pipeline, states=OPEN, key=key, after=0, limit=None, lock=lock)
 
     def _check_retry(self, connection: Connection, letter: DeadLetter) -> None:
         if letter.state not in OPEN:
@@ -171,6 +180,13 @@ class DeadLetters:
                 "skipping it would lose what it says about them",
                 "retry them in their order",
             )
+
+
+def _lock(connection: Connection, pipelines: Iterable[str]) -> None:
+    """Pipelines before their dead letters, in the order of everybody else: the other way round is a deadlock."""
+    pl = schema.pipeline.c
+    wanted = select(pl.pipeline).where(pl.pipeline.in_([*pipelines]))
+    connection.execute(wanted.order_by(pl.pipeline, pl.generation).with_for_update()).all()
 
 
 def _revise(connection: Connection, pipeline: str, *, resume: bool = False, mended: bool = False) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-from eventstore.errors import LeaseLost, StaleProjection, TooManyFailures
-from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
-from eventstore.pipeline.lease import Leases
+from eventstore.errors import LeaseLost, StaleProjection, TooManyFailures, Unavailable
+from eventstore.pipeline import LetterState, PipelineState, Worker, deadletter, rebuild, statuses
+from eventstore.pipeline.lease import Leases, ensure_pipeline
 from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.runner import Runner
 from eventstore.sql import schema
@@ -251,37 +251,88 @@ def test_a_key_of_any_characters_is_found(bench: Any) -> None:
         assert [letter.key for letter in bench.letters.list(key=f"thing-{name}")] == [f"thing-{name}"]
 
 
+def somebody_waits(bench: Any) -> bool:
+    """Whether somebody waits for a lock of another."""
+    with bench.engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def beside(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Runs ``call`` in a thread; the list gets its result, or what it raised."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcome
+
+
+def test_collapsing_waits_for_a_dead_letter_that_is_tried_just_now(postgres_bench: Any) -> None:
+    """Else what fails again meanwhile stays parked, and the newest waits behind it."""
+    bench = postgres_bench
+    bench.append("a", 1, 2)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    first, newest = bench.letters.list()
+    bench.letters.retry(id=first.id)
+    with writing(bench.engine) as connection:
+        due = deadletter.get(connection, first.id)
+        assert due is not None
+        deadletter.park_again(connection, due, ValueError("again"))
+        thread, outcome = beside(lambda: bench.letters.collapse("thing-a", lambda *_: True))
+        until(lambda: somebody_waits(bench))
+    thread.join(10)
+    assert [letter.id for letter in outcome] == [newest.id]
+    assert bench.letters.get(first.id).state is LetterState.SUPERSEDED
+
+
+@pytest.mark.parametrize("decide", ["retry", "discard", "collapse"])
+def test_an_operator_and_a_rebuild_do_not_wait_for_each_other(postgres_bench: Any, decide: str) -> None:
+    """Else, locking in another order, one of them is ended by the deadlock detector."""
+    bench = postgres_bench
+    bench.append("a", 1)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    (letter,) = bench.letters.list()
+    decisions: dict[str, Callable[[], Any]] = {
+        "retry": lambda: bench.letters.retry(pipeline="tally"),
+        "discard": lambda: bench.letters.discard(letter.id, "a test"),
+        "collapse": lambda: bench.letters.collapse("thing-a", lambda *_: True),
+    }
+    with writing(bench.engine) as connection:
+        ensure_pipeline(connection, "tally", 1)
+        thread, outcome = beside(decisions[decide])
+        until(lambda: somebody_waits(bench))
+        deadletter.delete_all(connection, "tally", 1)
+    thread.join(10)
+    assert not isinstance(outcome[0], Unavailable)
+
+
 def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -> None:
     """Else, locking in another order, one of them is ended by the deadlock detector."""
     bench = postgres_bench
-    at_work, rebuilding = threading.Event(), threading.Event()
+    at_work = threading.Event()
 
     def slow(connection: Any, rows: dict[str, list[int]]) -> None:
         at_work.set()
-        rebuilding.wait(5)
-        time.sleep(0.3)  # long enough for the rebuild to ask for its locks
+        until(lambda: somebody_waits(bench))  # the rebuild, for its locks
 
     bench.append("a", 1)
     worker = runner(bench, "one")
     worker.step()
     bench.append("a", 2)
     bench.handler.on_write = slow
-    lost: list[BaseException] = []
-
-    def step() -> None:
-        try:
-            worker.step()
-        except BaseException as error:
-            lost.append(error)
-
-    thread = threading.Thread(target=step)
-    thread.start()
+    thread, outcome = beside(worker.step)
     assert at_work.wait(5)
-    rebuilding.set()
     rebuild(bench.engine, bench.wakeup, bench.pipeline())
     thread.join(10)
     bench.handler.on_write = None
-    assert lost == [] or isinstance(lost[0], LeaseLost)
+    assert outcome == [1]
     worker.drop()
     until(lambda: worker.step() or bench.seen())
     assert bench.seen() == {"a": [1, 2]}
