@@ -11,7 +11,7 @@ from eventstore.model.stream import check_app_name
 from headwater.parts import Part, Parts, sort_parts
 from headwater.preparing import prepare
 from headwater.resources import Resources
-from headwater.settings import Loaded, load_settings
+from headwater.settings import Configuration, load_settings
 
 
 class Host:
@@ -28,7 +28,7 @@ class Host:
         return f"App({self.name!r})"
 
     @cached_property
-    def configuration(self) -> Loaded:
+    def configuration(self) -> Configuration:
         """The settings, with the origin of each."""
         return load_settings()
 

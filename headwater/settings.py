@@ -70,7 +70,7 @@ class Origin(NamedTuple):
     name: str
 
 
-class Loaded(NamedTuple):
+class Configuration(NamedTuple):
     """Settings with the origin of each that is not a default, and the folder of the project."""
 
     settings: Settings
@@ -79,13 +79,13 @@ class Loaded(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """The values of one place, by setting, and the settings it names that do not exist."""
+    """The settings that one place has: their values, and where in it each stands."""
 
     values: dict[str, Any]
     origins: dict[str, Origin]
 
 
-def load_settings(folder: Path | None = None) -> Loaded:
+def load_settings(folder: Path | None = None) -> Configuration:
     """Read every place settings may stand in, seen from ``folder`` (default: the current one)."""
     folder = folder or Path.cwd()
     project = _project_file(folder)
@@ -99,7 +99,7 @@ def load_settings(folder: Path | None = None) -> Loaded:
     except ValidationError as error:
         raise _invalid(error, origins) from None
     _check_events(settings, origins)
-    return Loaded(settings, origins, project.parent if project else folder)
+    return Configuration(settings, origins, project.parent if project else folder)
 
 
 def _environment() -> _Source:

@@ -15,7 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from headwater.app import App
-    from headwater.settings import Loaded
+    from headwater.settings import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,21 @@ def load(context: typer.Context) -> App:
     from headwater.logs import configure
     from headwater.settings import load_settings
 
-    loaded = load_settings()
-    configure(loaded.settings)
-    for folder in (str(loaded.folder), str(Path.cwd())):
+    configuration = load_settings()
+    configure(configuration.settings)
+    for folder in (str(configuration.folder), str(Path.cwd())):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     shadow.check_all()
-    app = import_app(_name(context.obj.app, loaded), _origin(context.obj.app, loaded))
-    app.configuration = loaded
+    app = import_app(_name(context.obj.app, configuration), _origin(context.obj.app, configuration))
+    app.configuration = configuration
     return app
 
 
-def _name(option: str, loaded: Loaded) -> str:
+def _name(option: str, configuration: Configuration) -> str:
     from eventstore.errors import SettingError
 
-    name = option or loaded.settings.app
+    name = option or configuration.settings.app
     if not name:
         raise SettingError(
             "no application is named",
@@ -64,10 +64,10 @@ def _name(option: str, loaded: Loaded) -> str:
     return name
 
 
-def _origin(option: str, loaded: Loaded) -> str:
+def _origin(option: str, configuration: Configuration) -> str:
     if option:
         return "option --app"
-    origin = loaded.origins["app"]
+    origin = configuration.origins["app"]
     return f"{origin.place} {origin.name}"
 
 
