@@ -30,8 +30,11 @@ class Parts:
     @property
     def categories(self) -> list[str]:
         """Every category whose events this application stores."""
-        of_ingests = {category for ingest in self.ingests.values() for category in ingest.categories}
-        return sorted({*self.aggregates, *of_ingests})
+        return sorted({*self.aggregates, *self._of_ingests})
+
+    @property
+    def _of_ingests(self) -> set[str]:
+        return {category for ingest in self.ingests.values() for category in ingest.categories}
 
     def read_by(self, projection: AnyProjection) -> list[str]:
         """The categories that may hold events which ``projection`` folds: all that its pipeline reads.
@@ -43,8 +46,7 @@ class Parts:
             for category, aggregate in self.aggregates.items()
             if not aggregate.appliers.keys().isdisjoint(projection.events)
         }
-        of_ingests = {category for ingest in self.ingests.values() for category in ingest.categories}
-        return sorted(folded | of_ingests) or self.categories
+        return sorted(folded | self._of_ingests) or self.categories
 
     def aggregate_for(self, command: type[Command]) -> type[Aggregate]:
         found = self.routes.get(command)

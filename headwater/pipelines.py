@@ -9,11 +9,7 @@ from sqlalchemy import Connection
 from cdc.handler import IngestHandler
 from cdc.ingest import Ingest
 from eventstore.model.log import Source
-from eventstore.pipeline import (
-    Handler,
-    Options,
-    Pipeline,
-)
+from eventstore.pipeline import Handler, Options, Pipeline
 from headwater.parts import AnyProjection, Parts
 from headwater.resources import Resources
 from headwater.settings import Settings
@@ -36,9 +32,13 @@ def options(settings: Settings) -> Options:
 
 def build(resources: Resources, parts: Parts, settings: Settings, names: Sequence[str] = ()) -> list[Pipeline]:
     """The pipelines of these names; without any, all: those of ingests work on dead letters only."""
-    made = [of_projection(resources, parts, projection, settings) for projection in parts.projections.values()]
-    made += [of_ingest(resources, ingest, settings) for ingest in parts.ingests.values()]
-    return [pipeline for pipeline in made if not names or pipeline.name in names]
+    wanted = set(names) or {*parts.projections, *parts.ingests}
+    projections = (projection for name, projection in parts.projections.items() if name in wanted)
+    ingests = (ingest for name, ingest in parts.ingests.items() if name in wanted)
+    return [
+        *(of_projection(resources, parts, projection, settings) for projection in projections),
+        *(of_ingest(resources, ingest, settings) for ingest in ingests),
+    ]
 
 
 def of_projection(resources: Resources, parts: Parts, projection: AnyProjection, settings: Settings) -> Pipeline:
