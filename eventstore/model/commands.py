@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from eventstore.errors import (
+    CommandError,
     CommandIdReused,
     NoSuchStream,
     NotFound,
@@ -256,7 +257,7 @@ class _Round:
         for n, append, answer in self._resting:
             if stored[append]:
                 self.outcomes[n] = answer
-            elif isinstance(failure := results[append], Exception) and not isinstance(failure, VersionConflict):
+            elif isinstance(failure := results[append], Exception) and not isinstance(failure, CommandError):
                 self.outcomes[n] = failure
         whole = {s: c for s, c in self._chains.items() if c.rests_on is None or stored[c.rests_on]}
         for stream, chain in whole.items():

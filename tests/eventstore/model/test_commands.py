@@ -244,6 +244,19 @@ def test_the_same_id_with_another_payload_is_an_error(commands: Commands) -> Non
         do(commands, OpenAccount(account_id="b"), id="o")
 
 
+def test_an_id_used_twice_does_not_fail_the_command_after_it(commands: Commands) -> None:
+    """What rested on the outcome of the one with the wrong id is decided again, not refused for it."""
+    do(commands, OpenAccount(account_id="a"))
+    do(commands, Deposit(account_id="a", amount=1), id="c-1")
+    outcomes = together(
+        commands,
+        request(Account, Deposit(account_id="a", amount=2), id="c-1"),
+        request(Account, Withdraw(account_id="a", amount=100)),
+        request(Account, Touch(account_id="a")),
+    )
+    assert [type(outcome) for outcome in outcomes] == [CommandIdReused, Rejected, Receipt]
+
+
 def test_the_same_id_twice_in_one_group_is_carried_out_once(commands: Commands, log: SqlEventLog) -> None:
     opening = [request(Account, OpenAccount(account_id="a"), id="o") for _ in range(3)]
     outcomes = together(commands, *opening)

@@ -51,15 +51,15 @@ def key_in(bench: Any, partition: int) -> str:
 
 def test_a_partition_taken_over_comes_with_its_dead_letters(bench: Any) -> None:
     """Else the first batch after a rebalance handles records that belong behind a parked one."""
-    first, second = runner(bench, "one", shared(bench), lease_seconds=0.3), shared(bench)
-    other = runner(bench, "two", second, lease_seconds=0.3)
+    handlers = [shared(bench), shared(bench)]
+    first, other = (runner(bench, n, h, lease_seconds=0.3) for n, h in zip("ab", handlers, strict=True))
     first._membership.beat()
     other._membership.beat()
     keys = [key_in(bench, 0), key_in(bench, 1)]
     for key in keys:
         bench.append(key, 1)
-    for one in (first, other):
-        one.pipeline.handler.broken = {1}
+    for handler, one in zip(handlers, (first, other), strict=True):
+        handler.broken = {1}
         one.step()
     assert [len(one._batches.lease.positions) for one in (first, other)] == [1, 1]
     assert bench.states() == [(1, "parked"), (1, "parked")]
