@@ -21,12 +21,15 @@ from eventstore.pipeline.handler import Item
 from eventstore.pipeline.lease import Lease, Leases
 from eventstore.pipeline.options import Pipeline
 from eventstore.pipeline.states import LetterState
-from eventstore.sql.engine import is_transient, reading, writing
+from eventstore.sql.engine import is_forbidden, is_transient, reading, writing
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same may work later: then nothing is parked, and the batch is tried for as long as it takes."""
-    return is_transient(error) or isinstance(error, (ConnectionError, TimeoutError))
+    """Whether the same may work later: then nothing is parked, and the batch is tried for as long as it takes.
+
+    A right that the role lacks is no record's fault either: an administrator grants it.
+    """
+    return is_transient(error) or is_forbidden(error) or isinstance(error, (ConnectionError, TimeoutError))
 
 
 class Batches:

@@ -19,7 +19,7 @@ from eventstore.pipeline.exclusive import exclusive
 from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.options import OnProgress, Pipeline
 from eventstore.pipeline.runner import LOOK_SECONDS, Runner
-from eventstore.sql.engine import unavailable
+from eventstore.sql.engine import explained
 from eventstore.sql.wakeup import Wakeup
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -80,7 +80,7 @@ def _pass(engine: Engine, runners: Sequence[Runner]) -> bool:
             raise
         except Exception as error:
             runner.drop()
-            raise unavailable(engine, error) if passes(error) else error from error
+            raise explained(engine, error) if passes(error) else error from error
         if not runner.leased_whole and runner.left():
             runner.wait(0.05)
             more = True
@@ -206,7 +206,7 @@ class _Supervisor:
         self._failures += 1
         name = self._runner.pipeline.name
         if passes(error):
-            _log.warning("pipeline %s waits %g s: %s", name, pause, unavailable(self._engine, error))
+            _log.warning("pipeline %s waits %g s: %s", name, pause, explained(self._engine, error))
         else:
             _log.error("pipeline %s failed in a way nobody foresaw; again in %g s", name, pause, exc_info=error)
         self._runner.drop()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.schema import CreateSchema
 
-from eventstore.errors import SettingError, Unavailable
+from eventstore.errors import HeadwaterError, SettingError, Unavailable
 from eventstore.secrets import without_secrets
 from eventstore.sql.columns import add_collations
 from eventstore.sql.schema import SCHEMA
@@ -234,15 +234,21 @@ def _advice(engine: Engine, text: str) -> str:
     return f"check the disk that holds {file.name}"
 
 
-def _not_permitted(engine: Engine, error: Exception) -> SettingError | None:
-    """What the role lacks, when that is what is wrong. Source: PostgreSQL, appendix A, 42501."""
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the role lacks a right. Source: PostgreSQL, appendix A, 42501."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if getattr(cause, "sqlstate", None) != "42501":
-        return None
+    return getattr(cause, "sqlstate", None) == "42501"
+
+
+def explained(engine: Engine, error: BaseException) -> HeadwaterError:
+    """A clear error for one that :func:`is_transient` or :func:`is_forbidden` recognised."""
+    if not is_forbidden(error):
+        return unavailable(engine, error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
     return SettingError(
         f"the role {engine.url.username or ''} may not do that in the database {engine.url.database}",
         str(cause).splitlines()[0],
-        "to make its tables it needs CREATE on the database and on the default schema, and to own what it made",
+        "it needs CREATE on the database and on the default schema to make its tables, and to own what it made",
     )
 
 
@@ -255,10 +261,8 @@ def available(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        if is_transient(error):
-            raise unavailable(engine, error) from error
-        if refused := _not_permitted(engine, error):
-            raise refused from error
+        if is_transient(error) or is_forbidden(error):
+            raise explained(engine, error) from error
         raise
     except Exception as error:
         if type(error).__module__.startswith("psycopg") and is_transient(error):

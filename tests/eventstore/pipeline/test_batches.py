@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-from eventstore.errors import PositionOutsideLog, StaleProjection, Unavailable
+from eventstore.errors import PositionOutsideLog, SettingError, StaleProjection, Unavailable
 from eventstore.model.codec import NewEvent
 from eventstore.model.log import ANY, Append
 from eventstore.pipeline import Pipeline, Worker, catch_up, rebuild, statuses
@@ -186,6 +186,20 @@ def test_what_a_retried_record_leads_to_is_handled_in_the_same_catch_up(bench: A
 
 
 rounds = count()
+def test_a_right_that_the_role_lacks_parks_nothing(postgres_bench: Any) -> None:
+    bench = postgres_bench
+    bench.append("a", 1)
+    with bench.engine.connect() as connection, connection.begin():
+        connection.execute(text("DROP ROLE IF EXISTS powerless"))
+        connection.execute(text("CREATE ROLE powerless"))
+    bench.handler.on_write = lambda connection, rows: connection.execute(text("SET LOCAL ROLE powerless"))
+    with pytest.raises(SettingError, match="permission denied"):
+        bench.catch_up()
+    bench.handler.on_write = None
+    bench.catch_up()
+    assert (bench.seen(), bench.letters.list()) == ({"a": [1]}, [])
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.sampled_from("abc"), st.booleans()),
