@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from eventstore.errors import DeclarationError, HeadwaterError, NotFound
+from eventstore.errors import CommandIdReused, DeclarationError, HeadwaterError, NotFound, VersionConflict
 from eventstore.model.log import Append, Appended, Outcome, StreamInfo
 from eventstore.model.record import Record, TopicPartition
 from eventstore.model.stream import partition_of, split_stream, topic_name
@@ -141,8 +141,25 @@ class SqlEventLog:
         except Exception as error:
             if not is_unique_violation(error) or len(appends) == 1:
                 raise
-            return [outcome for append in appends for outcome in self._append_durably([append])]
+            return self._one_by_one(appends)
         return [_own(outcome, sent.get(n)) for n, outcome in enumerate(outcomes)]
+
+    def _one_by_one(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Each in a transaction of its own. What is chained to one that is not stored now is refused with it."""
+        outcomes: list[Outcome] = []
+        broken: dict[str, int] = {}
+        for append in appends:
+            if append.chained and append.stream in broken:
+                outcomes.append(VersionConflict(append.stream, append.expected, broken[append.stream]))
+                continue
+            (outcome,) = self._append_durably([append])
+            outcomes.append(outcome)
+            broken.pop(append.stream, None)
+            if isinstance(outcome, VersionConflict):
+                broken[append.stream] = outcome.actual
+            elif isinstance(outcome, CommandIdReused) or outcome.repeated:
+                broken[append.stream] = append.expected if isinstance(append.expected, int) else 0
+        return outcomes
 
     def _append_one(self, append: Append, sent: dict[int, int]) -> Appended | None:
         """PostgreSQL's short way for a lone append; None: it has to go the long one."""

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
@@ -172,6 +174,26 @@ def test_a_group_that_meets_a_constraint_is_replayed_one_by_one(
     conflict, other = pg_log.append([append_of("account-a", 0, "two"), append_of("account-b", 0, "three")])
     assert isinstance(conflict, VersionConflict)
     assert isinstance(other, Appended)
+
+
+def test_a_group_that_is_replayed_keeps_what_was_chained_together(
+    pg_log: SqlEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else: a command is stored that was decided on the outcome of one that was refused."""
+    write, beaten = PostgresAppender.write, []
+
+    def somebody_is_faster(self: PostgresAppender, connection: Any, *arguments: Any) -> None:
+        if beaten:
+            return write(self, connection, *arguments)
+        connection.rollback()
+        beaten.append(pg_log.append([append_of("account-a", 0, "theirs")]))
+        raise UniqueViolation
+
+    monkeypatch.setattr(PostgresAppender, "write", somebody_is_faster)
+    chained = replace(append_of("account-a", 1, "ours, then"), chained=True)
+    other = append_of("account-b", 0, "another")
+    outcomes = pg_log.append([append_of("account-a", 0, "ours"), chained, other])
+    assert [type(outcome) for outcome in outcomes] == [VersionConflict, VersionConflict, Appended]
 
 
 # ---------------------------------------------------------------- lost answers
