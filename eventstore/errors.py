@@ -29,10 +29,14 @@ Each has a stable code, says what happened, why, and what to do next::
     │   └── WaitTimeout            HW-502  it did not arrive in time
     ├── Unavailable                HW-600  a server or file cannot be reached or written
     └── NotFound                   HW-700  what was asked for is not there
+
+One more is told in the same way and stands outside the tree: :class:`headwater.shadow.Shadowed`, which says that
+this very package may be hidden by a module of the user's.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
@@ -52,6 +56,13 @@ class HeadwaterError(Exception):
         if self.fix:
             lines.append(f"  fix: {self.fix}")
         return "\n".join(lines)
+
+
+def told(text: str) -> tuple[str, str, str]:
+    """What, why and fix of an error that was kept as text; of any other text, all is what."""
+    said, _, fix = text.partition("\n  fix: ")
+    what, _, why = said.partition("\n  why: ")
+    return re.sub(r"^\[HW-\d+\] ", "", what), why, fix
 
 
 class DeclarationError(HeadwaterError):

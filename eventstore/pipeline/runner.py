@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, select, update
 
-from eventstore.errors import PipelineError, StaleProjection, TooManyFailures
+from eventstore.errors import PipelineError, StaleProjection, TooManyFailures, told
 from eventstore.model.record import Record, TopicPartition
 from eventstore.pipeline.batch import Batches
 from eventstore.pipeline.lease import Lease, Leases
@@ -169,7 +169,7 @@ class Runner:
         row = self._row()
         self._leased = True
         if row.state is PipelineState.PAUSED:
-            raise _Paused(*_parts(row.reason))
+            raise _Paused(*told(row.reason))
         self._check_fingerprint(row)
         self._start(lease)
         self._membership.stand(self.pipeline.name, still=False)
@@ -245,7 +245,7 @@ class Runner:
         """See what an operator did since the last step; how many dead letters were resolved."""
         row = self._row()
         if row.state is PipelineState.PAUSED:
-            raise _Paused(*_parts(row.reason))
+            raise _Paused(*told(row.reason))
         if row.state is not PipelineState.RUNNING:
             self._say(PipelineState.RUNNING, "")
         if row.revision == self._revision:
@@ -334,10 +334,3 @@ class _Statistics:
     def take(self) -> int:
         handled, self._handled, self._since = self._handled, 0, time.monotonic()
         return handled
-
-
-def _parts(reason: str) -> tuple[str, str, str]:
-    """What, why and fix of an error that was stored as text."""
-    lines = [line.strip() for line in reason.splitlines()] + ["", "", ""]
-    what = lines[0].partition("] ")[2] or lines[0]
-    return what, lines[1].removeprefix("why: "), lines[2].removeprefix("fix: ")

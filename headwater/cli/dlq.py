@@ -80,10 +80,9 @@ def document(letter: DeadLetter) -> dict[str, Any]:
 
 def _brief(error: str) -> str:
     """What happened and why, without the code before it and the advice after it."""
-    what, _, rest = error.partition("\n  why: ")
-    why = rest.partition("\n  fix: ")[0]
-    what = what.partition("\n  fix: ")[0]
-    what = what.partition("] ")[2] or what if what.startswith("[HW-") else what
+    from eventstore.errors import told
+
+    what, why, _ = told(error)
     return "\n".join(line.strip() for line in (what, why) if line)
 
 
