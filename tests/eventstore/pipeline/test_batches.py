@@ -186,13 +186,20 @@ def test_what_a_retried_record_leads_to_is_handled_in_the_same_catch_up(bench: A
 
 
 rounds = count()
+
+
 def test_a_right_that_the_role_lacks_parks_nothing(postgres_bench: Any) -> None:
     bench = postgres_bench
     bench.append("a", 1)
     with bench.engine.connect() as connection, connection.begin():
         connection.execute(text("DROP ROLE IF EXISTS powerless"))
         connection.execute(text("CREATE ROLE powerless"))
-    bench.handler.on_write = lambda connection, rows: connection.execute(text("SET LOCAL ROLE powerless"))
+
+    def write_without_rights(connection: Any, rows: dict[str, list[int]]) -> None:
+        connection.execute(text("SET LOCAL ROLE powerless"))
+        connection.execute(text("DELETE FROM tally"))
+
+    bench.handler.on_write = write_without_rights
     with pytest.raises(SettingError, match="permission denied"):
         bench.catch_up()
     bench.handler.on_write = None
