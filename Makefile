@@ -41,7 +41,7 @@ bench: $(DEV)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -f *.db *.db-wal *.db-shm *.lock
+	rm -f shop.db shop.db-wal shop.db-shm shop.db.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
