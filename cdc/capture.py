@@ -195,8 +195,11 @@ def _headers(entry: dict[str, Any]) -> dict[str, str]:
     topic = entry.get("topic")
     if type(topic) is not str:
         raise ValueError("the line has no topic")
+    listed = entry.get("headers")
+    if listed is not None and type(listed) is not list:
+        raise ValueError(f"headers of the line are a JSON {type(listed).__name__}, not a list")
     headers: dict[str, str] = {}
-    for header in entry.get("headers") or ():
+    for header in listed or ():
         if type(header) is not dict or type(header.get("key")) is not str:
             raise ValueError("a header of the line is no object with a key")
         name, value = header["key"], header.get("value")

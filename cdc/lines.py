@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -34,8 +35,15 @@ class LineReader:
         self._path, self._max = path, max_line_bytes
         self._number = 0
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                raise Unavailable(  # a pipe may block for ever, and has what was read of it no more
+                    f"{path} cannot be read",
+                    "it is a pipe or a device, and captures are read more than once",
+                    "write it to a file first",
+                )
             self._raw: BinaryIO = path.open("rb")
-            self.size = path.stat().st_size
+            self.size = status.st_size
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}", "", "check the path") from None
         except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, inspect, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.schema import CreateColumn
 
 from cdc import schema
@@ -158,13 +158,15 @@ class MirrorWork:
     made: dict[str, Made]
 
     def write(self, connection: Connection) -> None:
-        try:
-            for plan in self.plans:
+        for plan in self.plans:
+            try:
                 self._write(connection, plan)
-        except StatementError as error:
-            if isinstance(error.orig, HeadwaterError):  # a column type refused a value
-                raise error.orig from None
-            raise
+            except (DataError, OverflowError) as error:
+                raise _unfit(plan, error.orig if isinstance(error, DataError) else error) from error
+            except StatementError as error:
+                if isinstance(error.orig, HeadwaterError):  # a column type refused a value
+                    raise error.orig from None
+                raise
 
     def _write(self, connection: Connection, plan: MirrorPlan) -> None:
         if plan.new:
@@ -303,6 +305,15 @@ def _check_key(source: str, target: Table, message: RowMessage) -> None:
             "rows of a mirror are told by their key",
             f"give {target.name} the primary key of the source",
         )
+
+
+def _unfit(plan: MirrorPlan, error: BaseException | None) -> Refused:
+    """The database refused a value: a schema that says less than it sends, or what the source has and we have not."""
+    return Refused(
+        f"a row of {plan.source} does not fit its mirror {plan.name}",
+        str(error).partition("\n")[0],
+        "mend the row at the source and collapse its key, or mirror the table into a model of your own",
+    )
 
 
 def _full_name(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from cdc.sql_types import sql_type
 from cdc.types import Type
 from eventstore.errors import Refused
 from eventstore.sql.columns import exact
+
+MAX_COLUMNS_SQLITE, MAX_COLUMNS_POSTGRES = 2_000, 1_600
+"""Source: SQLite, SQLITE_MAX_COLUMN; PostgreSQL, appendix K."""
 
 
 class MirrorColumn(NamedTuple):
@@ -148,8 +152,15 @@ def widens(former: Type, type_: Type) -> bool:
     return holds(type_, former) or (isinstance(type_, types.Text) and isinstance(former, types.Integer))
 
 
-def check_names(table: str, names: Sequence[str], fold_case: bool) -> None:
-    """Refuse names that no table can have: they are data from elsewhere."""
+def check_names(table: str, names: Sequence[str], on_sqlite: bool) -> None:
+    """Refuse names, and numbers of them, that no table can have: they are data from elsewhere."""
+    most = MAX_COLUMNS_SQLITE if on_sqlite else MAX_COLUMNS_POSTGRES
+    if len(names) > most:
+        raise Refused(
+            f"{table} has, or had, {len(names):,} columns",
+            f"a table of {'SQLite' if on_sqlite else 'PostgreSQL'} has {most:,} at the most",
+            f"mirror {table} into a model of your own, with the columns you want",
+        )
     for name in names:
         if not name or "\x00" in name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
             raise Refused(
@@ -163,8 +174,8 @@ def check_names(table: str, names: Sequence[str], fold_case: bool) -> None:
                 "it holds a mark that SQLAlchemy replaces in the statements it writes, also within quotes",
                 f"mirror {table} into a model of your own, without this column",
             )
-    folded = [name.lower() if fold_case else name for name in names]
-    if twice := {name for name in folded if folded.count(name) > 1}:
+    folded = Counter(name.lower() if on_sqlite else name for name in names)
+    if twice := [name for name, count in folded.items() if count > 1]:
         raise Refused(
             f"{table} has two columns called {', '.join(sorted(twice))}",
             "SQLite takes upper and lower case for the same",

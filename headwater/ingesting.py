@@ -125,7 +125,7 @@ def _ingest(
 def _stored(resources: Resources) -> int:
     """How many events the log holds: offsets are dense."""
     with available(resources.engine), reading(resources.engine) as connection:
-        return connection.scalar(select(func.coalesce(func.sum(schema.head.c.next), 0))) or 0
+        return int(connection.scalar(select(func.sum(schema.head.c.next))) or 0)  # PostgreSQL sums to a numeric
 
 
 def _last_letter(resources: Resources) -> int:

@@ -215,7 +215,9 @@ def describe(engine: Engine) -> str:
 
 
 def unavailable(engine: Engine, error: BaseException) -> Unavailable:
-    """A clear error for one that :func:`is_transient` recognised."""
+    """A clear error for one that :func:`is_transient` recognised; one that is clear already stays as it is."""
+    if isinstance(error, Unavailable):
+        return error
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     return Unavailable(f"the database {describe(engine)} cannot be used now", text, _advice(engine, text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -125,6 +126,8 @@ def test_the_key_in_a_header_is_taken_as_json(write: Callable[..., Path]) -> Non
         ({"topic": "t", "key": None}, "no value"),
         ({"topic": "t", "key": None, "value_b64": "!"}, "line 1: "),
         (entry(headers=[5]), "header"),
+        (entry(headers=5), "headers of the line are a JSON int"),
+        (entry(headers={"a": "b"}), "headers of the line are a JSON dict"),
         (entry(headers=[{"key": 5}]), "header"),
         (entry(partition="1"), "partition"),
         (entry(timestamp="now"), "timestamp"),
@@ -241,6 +244,12 @@ def test_the_name_tells_files_apart_and_stays(write: Callable[..., Path], tmp_pa
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"no file .*gone\.jsonl"):
         CaptureSource(tmp_path / "gone.jsonl")
+
+
+def test_a_pipe_is_refused_before_it_blocks(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(Unavailable, match="captures are read more than once"):
+        CaptureSource(tmp_path / "pipe.jsonl")
 
 
 def test_a_folder_is_no_capture(tmp_path: Path) -> None:

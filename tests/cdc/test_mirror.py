@@ -239,6 +239,23 @@ def test_a_value_that_its_column_cannot_hold_is_refused_in_words(quick_bench, ch
     assert "32767 does not fit a column Numeric(2, 0)" in letter.error
 
 
+def test_a_value_that_the_database_refuses_is_refused_in_words(bench, change):
+    """Of a schema that says less than it sends."""
+    lies = {"id": (INT32, 1), "n": (INT64, (1 << 64) - 1)}
+    done = bench(ingest()).feed([change(lies), change({"id": (INT32, 2), "n": (INT64, 5)}, 2)])
+    [letter] = done.letters
+    assert letter.error.startswith("[HW-304] a row of public.item does not fit its mirror item")
+    assert "INSERT" not in letter.error
+    assert done.mirror("item") == [{"id": 2, "n": 5}]
+
+
+def test_a_table_of_more_columns_than_the_database_has_is_refused(bench, change):
+    wide = {"id": (INT32, 1)} | {f"n{i}": (INT32, i) for i in range(2_000)}
+    done = bench(ingest()).feed([change(wide), change(item(2), 2), change(wide | {"id": (INT32, 3)}, 3)])
+    assert ["has, or had, 2,00" in letter.error for letter in done.letters] == [True, True]
+    assert done.mirror("item") == [{"id": 2, "name": "a"}]
+
+
 @pytest.mark.parametrize(
     ("wide", "narrow", "holds_it"),
     [

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, select
 
+from eventstore.errors import Unavailable
 from eventstore.sql import schema
-from eventstore.sql.engine import is_sqlite, reading, writing
+from eventstore.sql.engine import is_sqlite, reading, unavailable, writing
 
 
 def test_a_fresh_database_has_the_tables(engine: Engine) -> None:
@@ -34,3 +35,8 @@ def test_a_writer_is_rolled_back_on_an_error(engine: Engine) -> None:
         fail()
     with reading(engine) as connection:
         assert connection.execute(select(schema.topic)).all() == []
+
+
+def test_what_is_not_the_databases_fault_is_not_said_to_be(engine: Engine) -> None:
+    error = Unavailable("capture.jsonl cannot be read", "input/output error", "check the disk")
+    assert unavailable(engine, error) is error
