@@ -32,14 +32,16 @@ class ImageKey(NamedTuple):
 class Image:
     """A row as last seen. ``row`` is None while it is awaited from another key: ``held`` then waits for it.
 
-    ``copies`` counts equal rows of a table without a key. ``typed`` is the row as its model, where known.
-    Never changed in place: a new state is a new image.
+    ``seen`` is the snapshot (its LSN) that read the row last. ``copies`` counts equal rows of a table without a
+    key, ``confirmed`` those of them that this snapshot read, or that came after it. ``typed`` is the row as its
+    model, where known. Never changed in place: a new state is a new image.
     """
 
     row: dict[str, Any] | None
     position: SourcePosition | None
     partition: int = 0
     copies: int = 1
+    confirmed: int = 0
     seen: int | None = None
     held: str | None = None
     typed: Any = field(default=None, compare=False)
@@ -156,15 +158,15 @@ def _within(image: Image, before: int | None, partition: int | None) -> bool:
 
 
 def _all(ingest: str, table: str) -> Select[Any]:
-    columns = (_T.source_table, _T.key, _T.moved_to, _T.partition, _T.copies, _T.row, _T.held)
-    query: Select[Any] = select(*columns, _T.commit_lsn, _T.lsn, _T.total_order, _T.seen)
+    columns = (_T.source_table, _T.key, _T.moved_to, _T.partition, _T.copies, _T.confirmed)
+    query: Select[Any] = select(*columns, _T.seen, _T.row, _T.held, _T.commit_lsn, _T.lsn, _T.total_order)
     return query.where(_T.ingest == ingest, _T.source_table == table)
 
 
 def _image(row: Any) -> Image:
-    _, _, _, partition, copies, text, held, commit, lsn, order, seen = row
+    _, _, _, partition, copies, confirmed, seen, text, held, commit, lsn, order = row
     position = None if commit is None else SourcePosition(commit, lsn, order)
-    return Image(None if text is None else decode_row(text), position, partition, copies, seen, held)
+    return Image(None if text is None else decode_row(text), position, partition, copies, confirmed, seen, held)
 
 
 def _stored(ingest: str, key: ImageKey, image: Image) -> dict[str, Any]:
@@ -176,6 +178,7 @@ def _stored(ingest: str, key: ImageKey, image: Image) -> dict[str, Any]:
         "moved_to": key.moved_to,
         "partition": image.partition,
         "copies": image.copies,
+        "confirmed": image.confirmed,
         "row": None if image.row is None else encode_row(image.row),
         "held": image.held,
         "commit_lsn": commit,
@@ -197,7 +200,7 @@ def _delete(ingest: str) -> Any:
 def _upsert(connection: Connection) -> Any:
     dialect: Any = sqlite if is_sqlite(connection) else postgresql
     insert = dialect.insert(schema.row_image)
-    values = ("partition", "copies", "row", "held", "commit_lsn", "lsn", "total_order", "seen")
+    values = ("partition", "copies", "confirmed", "row", "held", "commit_lsn", "lsn", "total_order", "seen")
     return insert.on_conflict_do_update(
         index_elements=[_T.ingest, _T.source_table, _T.key, _T.moved_to],
         set_={name: insert.excluded[name] for name in values},

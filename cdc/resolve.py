@@ -164,7 +164,7 @@ class Resolver:
             self._images.remove(key)
         else:
             confirmed = max(confirmed_copies(image, image.seen) - 1, 0)
-            self._images.put(key, replace(image, copies=image.copies - 1, held=str(confirmed)))
+            self._images.put(key, replace(image, copies=image.copies - 1, confirmed=confirmed))
         return image
 
     def _add_one(self, delivery: Delivery) -> Image | None:
@@ -176,14 +176,14 @@ class Resolver:
         if message.op == "r":
             confirmed = (0 if image is None else confirmed_copies(image, fresh.seen)) + 1
             known = 0 if image is None else image.copies
-            after = replace(fresh, copies=max(known, confirmed), held=str(confirmed))
+            after = replace(fresh, copies=max(known, confirmed), confirmed=confirmed)
             self._images.put(key, after)
             return after if confirmed > known else None
         if image is None:
-            after = replace(fresh, held="1")
+            after = replace(fresh, confirmed=1)
         else:
             confirmed = confirmed_copies(image, image.seen) + 1
-            after = replace(fresh, copies=image.copies + 1, seen=image.seen, held=str(confirmed))
+            after = replace(fresh, copies=image.copies + 1, seen=image.seen, confirmed=confirmed)
         self._images.put(key, after)
         return after
 
@@ -284,7 +284,7 @@ def _row_key(message: RowMessage, image: Image) -> ImageKey:
 
 def confirmed_copies(image: Image, seen: int | None) -> int:
     """How many of the copies of a row without a key the snapshot ``seen`` has read, or came after it."""
-    return int(image.held or 0) if image.seen == seen else 0
+    return image.confirmed if image.seen == seen else 0
 
 
 def _comes_from(message: RowMessage) -> str:

@@ -17,7 +17,9 @@ row_image = Table(
     Column("key", Text, primary_key=True),
     Column("moved_to", Text, primary_key=True),
     Column("partition", Integer, nullable=False),
+    # Equal rows of a table without a key, and those of them that the snapshot ``seen`` read, or that came after it.
     Column("copies", Integer, nullable=False),
+    Column("confirmed", Integer, nullable=False),
     Column("row", Text),
     Column("held", Text),
     Column("commit_lsn", BigInteger),

@@ -12,7 +12,7 @@ snapshot of some tables, on a signal), cannot be told. Incremental snapshots rec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ class Snapshots:
         for key, lsn in self.seen.items():
             image = images.get(key)
             if image is not None and image.seen != lsn:
-                images.put(key, _seen(image, lsn))
+                images.put(key, replace(image, seen=lsn))
         self.seen = {}
         for source, snapshot, due in self.due(watermarks):
             keyed = snapshot.tables[due.table]
@@ -146,10 +146,6 @@ def _missing(image: Image, lsn: int, keyed: bool) -> int:
     if image.seen != lsn:
         return image.copies if image.position is not None and image.position.lsn < lsn else 0
     return 0 if keyed else image.copies - confirmed_copies(image, lsn)
-
-
-def _seen(image: Image, lsn: int) -> Image:
-    return Image(image.row, image.position, image.partition, image.copies, lsn, image.held, image.typed)
 
 
 def _unseen(snapshot: SourceSnapshot, table: str) -> RowMessage:

@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("moved_to", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("copies", sa.Integer(), nullable=False),
+        sa.Column("confirmed", sa.Integer(), nullable=False),
         sa.Column("row", sa.Text(), nullable=True),
         sa.Column("held", sa.Text(), nullable=True),
         sa.Column("commit_lsn", sa.BigInteger(), nullable=True),
