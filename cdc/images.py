@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cdc import schema
 from cdc.message import SourcePosition
 from cdc.rows import decode_row, encode_row
-from eventstore.sql.engine import is_sqlite
+from eventstore.sql.upsert import upsert
 
 CACHED = 50_000
 _ASKED_AT_ONCE = 500
@@ -139,7 +138,7 @@ class Images:
             connection.execute(_delete(self._ingest), gone)
         there = [_stored(self._ingest, key, image) for key, image in self.changed.items() if image is not None]
         if there:
-            connection.execute(_upsert(connection), there)
+            connection.execute(upsert(connection, schema.row_image), there)
 
     def settle(self) -> None:
         """The batch is committed."""
@@ -194,14 +193,4 @@ def _delete(ingest: str) -> Any:
         _T.source_table == bindparam("k_table"),
         _T.key == bindparam("k_key"),
         _T.moved_to == bindparam("k_moved"),
-    )
-
-
-def _upsert(connection: Connection) -> Any:
-    dialect: Any = sqlite if is_sqlite(connection) else postgresql
-    insert = dialect.insert(schema.row_image)
-    values = ("partition", "copies", "confirmed", "row", "held", "commit_lsn", "lsn", "total_order", "seen")
-    return insert.on_conflict_do_update(
-        index_elements=[_T.ingest, _T.source_table, _T.key, _T.moved_to],
-        set_={name: insert.excluded[name] for name in values},
     )

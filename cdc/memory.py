@@ -7,15 +7,14 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cdc import schema
 from cdc.message import SourcePosition
 from cdc.snapshots import Snapshots, SourceSnapshot, as_mapping, from_mapping
 from cdc.watermark import Watermark, Watermarks
 from eventstore.model.record import Position
-from eventstore.sql.engine import is_sqlite
 from eventstore.sql.schema import checkpoint
+from eventstore.sql.upsert import upsert
 
 
 class Memory:
@@ -99,10 +98,5 @@ def _place(position: SourcePosition) -> dict[str, Any]:
 
 
 def _store(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    dialect: Any = sqlite if is_sqlite(connection) else postgresql
-    insert = dialect.insert(table)
-    keys = list(table.primary_key.columns)
-    values = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), rows)
+    if rows:
+        connection.execute(upsert(connection, table), rows)

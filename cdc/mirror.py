@@ -11,20 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, inspect, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, insert, inspect, select
 from sqlalchemy.exc import DataError, StatementError
-from sqlalchemy.schema import CreateColumn
 
 from cdc import schema
 from cdc.images import Image, ImageKey, Images
 from cdc.ingest import Ingest
 from cdc.message import RowMessage
 from cdc.mirror_shape import Growth, MirrorColumn, Shape, check_names, given_table, grown, load_shape, shape_of
+from cdc.mirror_sql import Values, add_column, delete_rows, widen
 from eventstore.errors import HeadwaterError, Refused
 from eventstore.sql.engine import is_sqlite
-
-Values = dict[str, Any]
+from eventstore.sql.upsert import upsert
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class Mirrors:
         rows = connection.execute(select(schema.mirror).where(schema.mirror.c.ingest == self._ingest.name))
         for row in rows:
             target = self._targets.get(row.source_table)
-            if isinstance(target, Table) and row.name == _full_name(target):
+            if isinstance(target, Table) and row.name == target.fullname:
                 self._made[row.source_table] = Made(given_table(target), None)
             elif target == row.name:
                 shape = load_shape(row.columns)
@@ -99,7 +97,7 @@ class Mirrors:
             for message in messages:
                 _check_key(source, target, message)
             table = given_table(target) if made is None else made.table
-            return MirrorPlan(source, _full_name(target), table, None, None, made is None)
+            return MirrorPlan(source, target.fullname, table, None, None, made is None)
         shape = None if made is None else made.shape
         added: dict[str, MirrorColumn] = {}
         widened: dict[str, MirrorColumn] = {}
@@ -174,9 +172,9 @@ class MirrorWork:
         elif plan.growth is not None:
             self._grow(connection, plan, plan.growth)
         if plan.gone:
-            _delete(connection, plan.table, plan.gone)
+            delete_rows(connection, plan.table, plan.gone)
         if plan.there:
-            _upsert(connection, plan.table, plan.there)
+            connection.execute(upsert(connection, plan.table), plan.there)
 
     def committed(self) -> None:
         for plan in self.plans:
@@ -203,87 +201,11 @@ class MirrorWork:
 
     def _grow(self, connection: Connection, plan: MirrorPlan, growth: Growth) -> None:
         for column in growth.added:
-            _add_column(connection, plan.table, column.name)
+            add_column(connection, plan.table, column.name)
         for column in growth.widened:
-            _widen(connection, plan.table, column.name)
+            widen(connection, plan.table, column.name)
         update = schema.mirror.update().where(schema.mirror.c.name == plan.name)
         connection.execute(update, {"columns": growth.shape.dump()})
-
-
-def _add_column(connection: Connection, table: Table, name: str, called: str | None = None) -> None:
-    column = next(c for c in table.columns if c.name == name)
-    quote = connection.dialect.identifier_preparer
-    if called is not None:
-        column = type(column)(called, column.type, quote=True)
-        Table(table.name, type(table.metadata)(), column)
-    definition = CreateColumn(column).compile(dialect=connection.dialect)
-    _ddl(connection, f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {definition}")
-
-
-def _widen(connection: Connection, table: Table, name: str) -> None:
-    column = next(c for c in table.columns if c.name == name)
-    quote = connection.dialect.identifier_preparer
-    named, kind = quote.format_table(table), column.type.compile(dialect=connection.dialect)
-    quoted = quote.quote_identifier(name)
-    if not is_sqlite(connection):
-        _ddl(connection, f"ALTER TABLE {named} ALTER COLUMN {quoted} TYPE {kind} USING {quoted}::{kind}")
-        return
-    # SQLite cannot change a column's type; its name goes to one that is made with the values of the old.
-    spare = f"{name[:40]} (widened)"
-    other = quote.quote_identifier(spare)
-    _add_column(connection, table, name, called=spare)
-    _ddl(connection, f"UPDATE {named} SET {other} = {quoted}")
-    _ddl(connection, f"ALTER TABLE {named} DROP COLUMN {quoted}")
-    _ddl(connection, f"ALTER TABLE {named} RENAME COLUMN {other} TO {quoted}")
-
-
-def _ddl(connection: Connection, statement: str) -> None:
-    """Run a statement whose names the dialect has quoted, as its driver needs them (``%`` doubled for psycopg)."""
-    connection.exec_driver_sql(statement)
-
-
-def _upsert(connection: Connection, table: Table, rows: list[Values]) -> None:
-    keys = list(table.primary_key.columns)
-    dialect: Any = sqlite if is_sqlite(connection) else postgresql
-    statement = dialect.insert(table)
-    if keys:
-        others = [c.key for c in table.columns if not c.primary_key]
-        if others:
-            new = {key: statement.excluded[key] for key in others}
-            statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, rows)
-
-
-def _delete(connection: Connection, table: Table, rows: list[Values]) -> None:
-    """Delete the rows with these keys; of a table without a key, exactly one row for each."""
-    keys = list(table.primary_key.columns)
-    if keys:
-        connection.execute(
-            delete(table).where(*(c == bindparam(f"k{c.key}") for c in keys)),
-            [{f"k{c.key}": row[c.key] for c in keys} for row in rows],
-        )
-        return
-    address: Any = literal_column(_row_address(table) if is_sqlite(connection) else "ctid")
-    equal = and_(*(c.is_not_distinct_from(bindparam(f"k{c.key}", type_=c.type)) for c in table.columns))
-    one = select(address).select_from(table).where(equal).limit(1).scalar_subquery()
-    connection.execute(
-        delete(table).where(address == one), [{f"k{key}": value for key, value in row.items()} for row in rows]
-    )
-
-
-def _row_address(table: Table) -> str:
-    """SQLite's name of a row's number: one of three, whichever no column takes."""
-    taken = {column.name.lower() for column in table.columns}
-    free = [name for name in ("_rowid_", "rowid", "oid") if name not in taken]
-    if not free:
-        raise Refused(
-            f"a row of {table.name} cannot be told from its equals",
-            "it has no key, and its columns take all of SQLite's names for the number of a row",
-            "mirror it into a model of your own, or into PostgreSQL",
-        )
-    return free[0]
 
 
 def _rows(image: Image | None) -> list[Values]:
@@ -314,10 +236,6 @@ def _unfit(plan: MirrorPlan, error: BaseException | None) -> Refused:
         str(error).partition("\n")[0],
         "mend the row at the source and collapse its key, or mirror the table into a model of your own",
     )
-
-
-def _full_name(table: Table) -> str:
-    return table.name if table.schema is None else f"{table.schema}.{table.name}"
 
 
 def _shapeless(source: str) -> Refused:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, Engine, Float, Update, and_, bindparam, literal_column, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.errors import LeaseLost
 from eventstore.model.record import TopicPartition
 from eventstore.pipeline.states import PipelineState
 from eventstore.sql import schema
 from eventstore.sql.engine import is_sqlite, writing
+from eventstore.sql.upsert import insert_into
 
 
 @dataclass(slots=True)
@@ -159,14 +159,13 @@ class Leases:
         return and_(cp.pipeline == self.pipeline, cp.generation == self.generation)
 
     def _add(self, connection: Connection, partitions: Iterable[TopicPartition]) -> None:
-        dialect = sqlite if is_sqlite(connection) else postgresql
         rows = [
             {"pipeline": self.pipeline, "generation": self.generation, "topic": topic, "partition": partition}
             | {"position": 0, "epoch": 0, "owner": "", "lease_until": 0.0}
             for topic, partition in sorted(partitions)
         ]
         if rows:
-            connection.execute(dialect.insert(schema.checkpoint).on_conflict_do_nothing(), rows)
+            connection.execute(insert_into(connection, schema.checkpoint).on_conflict_do_nothing(), rows)
 
 
 def ensure_pipeline(connection: Connection, pipeline: str, generation: int) -> None:
@@ -176,9 +175,8 @@ def ensure_pipeline(connection: Connection, pipeline: str, generation: int) -> N
         select(pl.pipeline).where(pl.pipeline == pipeline, pl.generation == generation).with_for_update()
     )
     if found is None:
-        dialect = sqlite if is_sqlite(connection) else postgresql
         connection.execute(
-            dialect.insert(schema.pipeline).on_conflict_do_nothing(),
+            insert_into(connection, schema.pipeline).on_conflict_do_nothing(),
             {"pipeline": pipeline, "generation": generation, "state": PipelineState.NEW.value, "reason": ""}
             | {"fingerprint": "", "revision": 0, "handled": 0, "rate": 0.0, "updated_at": 0.0},
         )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import orjson
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.pipeline.lease import database_clock
 from eventstore.sql import schema
-from eventstore.sql.engine import is_sqlite, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.upsert import upsert
 
 
 class Membership:
@@ -27,13 +27,10 @@ class Membership:
 
     def beat(self) -> None:
         """Say that this worker lives, and forget those that are long gone."""
-        dialect = sqlite if is_sqlite(self._engine) else postgresql
         running = sorted(pipeline for pipeline, still in self._still.items() if not still)
         values = {"seen_until": self._now + self._seconds, "pipelines": orjson.dumps(running).decode()}
-        upsert = dialect.insert(schema.worker).values(worker=self.worker, **values)
-        upsert = upsert.on_conflict_do_update(index_elements=["worker"], set_=values)
         with writing(self._engine) as connection:
-            connection.execute(upsert)
+            connection.execute(upsert(connection, schema.worker).values(worker=self.worker, **values))
             connection.execute(delete(schema.worker).where(schema.worker.c.seen_until < self._now - 3600))
 
     def alive(self, pipeline: str) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.model.log import Snapshot
 from eventstore.model.stream import split_stream, topic_name
 from eventstore.sql import schema
-from eventstore.sql.engine import available, is_sqlite, reading, writing
+from eventstore.sql.engine import available, reading, writing
+from eventstore.sql.upsert import insert_into
 
 
 class SqlSnapshots:
@@ -37,8 +36,7 @@ class SqlSnapshots:
         ]
         if not rows:
             return
-        dialect: Any = sqlite if is_sqlite(self._engine) else postgresql
-        insert = dialect.insert(schema.snapshot)
+        insert = insert_into(self._engine, schema.snapshot)
         new = insert.excluded
         kept = schema.snapshot.c
         upsert = insert.on_conflict_do_update(
