@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from threading import current_thread, main_thread
 
 from sqlalchemy import Connection, Engine
 
@@ -30,6 +31,19 @@ def passes(error: BaseException) -> bool:
     A right that the role lacks is no record's fault either: an administrator grants it.
     """
     return is_transient(error) or is_forbidden(error) or isinstance(error, (ConnectionError, TimeoutError))
+
+
+def ends_process(error: BaseException) -> bool:
+    """Whether it is for the process, not about a record: what a signal raises, in the one thread where it does.
+
+    Anything else that a handler raises is its failure, sys.exit() in a worker's thread included.
+    """
+    return isinstance(error, (SystemExit, KeyboardInterrupt)) and current_thread() is main_thread()
+
+
+def _is_no_failure(error: BaseException) -> bool:
+    """Whether no record is to blame: the batch is tried again, or the pipeline or the process stops."""
+    return ends_process(error) or passes(error) or isinstance(error, PipelineError)
 
 
 class Batches:
@@ -60,8 +74,9 @@ class Batches:
         """Handle ``records``, committing their positions. Raises what passes, and what stops the pipeline."""
         try:
             self._attempt(records)
-        except Exception as error:
-            if passes(error) or isinstance(error, PipelineError):
+        except BaseException as error:
+            is_flood = isinstance(error, TooManyFailures) and len(records) > 1  # what comes before it is handled
+            if _is_no_failure(error) and not is_flood:
                 raise
             self.reset()
             if len(records) == 1:
@@ -71,12 +86,12 @@ class Batches:
                 self.handle(records[:half])
                 self.handle(records[half:])
 
-    def _again_or_park(self, record: Record, error: Exception) -> None:
+    def _again_or_park(self, record: Record, error: BaseException) -> None:
         for _ in range(self._options.attempts - 1):
             try:
                 self._attempt([record])
-            except Exception as again:
-                if passes(again) or isinstance(again, PipelineError):
+            except BaseException as again:
+                if _is_no_failure(again):
                     raise
                 error = again
                 self.reset()
@@ -84,7 +99,7 @@ class Batches:
                 return
         self._attempt([record], guilty=error)
 
-    def _attempt(self, records: Sequence[Record], guilty: Exception | None = None) -> None:
+    def _attempt(self, records: Sequence[Record], guilty: BaseException | None = None) -> None:
         """Decode, block and fold in memory; then one transaction. ``guilty``: park the one record for this.
 
         The checkpoints come first, as in a rebuild: locking in another order, the two would deadlock.
@@ -94,7 +109,7 @@ class Batches:
         with reading(self._engine) as connection:
             items = self._admit(records, failures, connection, guilty)
             work = self._handler.prepare(items, connection)
-        self._check_flood(failures)
+        self._check_flood(failures, alone=len(records) == 1)
         to = _positions(records)
         self.folding_seconds = time.monotonic() - began
         with writing(self._engine) as connection:
@@ -108,7 +123,7 @@ class Batches:
         self._remember(failures)
 
     def _admit(
-        self, records: Sequence[Record], failures: list[Failure], connection: Connection, guilty: Exception | None
+        self, records: Sequence[Record], failures: list[Failure], connection: Connection, guilty: BaseException | None
     ) -> list[Item]:
         """Sort a batch: what is to be handled, what cannot be decoded, what waits behind a dead letter."""
         items: list[Item] = []
@@ -118,8 +133,8 @@ class Batches:
             attempts = self._options.attempts if guilty else 1
             try:
                 item = self._handler.admit(record)
-            except Exception as undecodable:
-                if passes(undecodable) or isinstance(undecodable, PipelineError):
+            except BaseException as undecodable:
+                if _is_no_failure(undecodable):
                     raise
                 error = undecodable
             if error is None and (item is None or not held):
@@ -140,8 +155,8 @@ class Batches:
     def _keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
         try:
             keys = self._handler.keys(record, item, connection)
-        except Exception as error:
-            if passes(error):
+        except BaseException as error:
+            if ends_process(error) or passes(error):
                 raise
             keys = ()
         return keys or (f"record:{record.topic}[{record.partition}]@{record.offset}",)
@@ -177,8 +192,8 @@ class Batches:
         except _Changed:
             self.reset()  # its change is seen as a new revision, and everything is looked at again
             return False
-        except Exception as error:
-            if passes(error) or isinstance(error, PipelineError):
+        except BaseException as error:
+            if _is_no_failure(error):
                 raise
             self.reset()
             with writing(self._engine) as connection:
@@ -204,26 +219,32 @@ class Batches:
 
     # ---------------------------------------------------------------- floods
 
-    def _check_flood(self, failures: Sequence[Failure]) -> None:
-        """Refuse the batch when it parks too many: a bad deploy must not park a million records."""
+    def _check_flood(self, failures: Sequence[Failure], *, alone: bool) -> None:
+        """Refuse the batch when it parks too many: a bad deploy must not park a million records.
+
+        ``alone``: it is the one record that is too many, so this is where the pipeline pauses.
+        """
         now, options = time.monotonic(), self._options
         while self._parked_at and self._parked_at[0] < now - options.parked_window:
             self._parked_at.popleft()
-        parked = [failure for failure in failures if failure.error is not None]
+        parked = [failure.error for failure in failures if failure.error is not None]
         if parked and len(self._parked_at) + len(parked) > options.parked_limit:
+            if alone:
+                self._parked_at.clear()
+            last = str(parked[-1]).partition("\n")[0]
             raise self._flood(
-                f"more than {options.parked_limit} records failed within {options.parked_window:g} s", parked[-1].error
+                f"more than {options.parked_limit} records failed within {options.parked_window:g} s; "
+                f"the last one: {last}"
             )
         blocked = sum(failure.error is None for failure in failures)
         if blocked and self._blocked + blocked > options.blocked_limit:
-            raise self._flood(f"more than {options.blocked_limit} records wait behind dead letters", None)
+            raise self._flood(f"more than {options.blocked_limit} records wait behind dead letters")
 
-    def _flood(self, why: str, last: BaseException | None) -> TooManyFailures:
-        self._parked_at.clear()
+    def _flood(self, why: str) -> TooManyFailures:
         name = self._pipeline.name
         return TooManyFailures(
             f"pipeline {name} paused",
-            why + (f"; the last one: {last}" if last else ""),
+            why,
             f"see headwater dlq list --pipeline {name}, mend the cause, then headwater dlq retry --pipeline {name}",
         )
 

@@ -147,7 +147,7 @@ class Runner:
         self._leases.release()
         self._leased = False
 
-    def retrying(self, error: Exception) -> None:
+    def retrying(self, error: BaseException) -> None:
         """Say that it waits for something to come back; the lease is kept if it can be."""
         self._say(PipelineState.RETRYING, str(error))
 

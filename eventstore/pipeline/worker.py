@@ -185,7 +185,7 @@ class _Supervisor:
                 self._runner.drop()
             except PipelineError as error:
                 self._halted(error)
-            except Exception as error:
+            except BaseException as error:
                 self._failed(error)
         _release_quietly(self._runner)
 
@@ -200,7 +200,7 @@ class _Supervisor:
             self._failed(unsaid)
         self._stopping.wait(LOOK_SECONDS)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         """It is tried again for as long as it takes."""
         pause = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -158,6 +159,24 @@ def test_a_flood_of_failures_pauses_the_pipeline_and_parks_no_more(bench: Any, b
     with pytest.raises(TooManyFailures, match="paused"):
         bench.catch_up(batch=batch, parked_limit=5)
     assert len(bench.letters.list()) <= 5
+
+
+def test_a_flood_that_cannot_even_be_decoded_is_handled_up_to_the_limit(bench: Any, batch: int) -> None:
+    """Else the whole batch stays where it is: nothing to look at, and nothing that a retry could do about it."""
+    bench.append("before", 1)
+    for number in range(12):
+        bench.append(f"k{number}", number, data=b"no json")
+    bench.append("after", 2)
+    with pytest.raises(TooManyFailures, match="more than 5 records failed") as flood:
+        bench.catch_up(batch=batch, parked_limit=5)
+    assert "no number in it" in flood.value.why
+    assert len(bench.letters.list()) == 5
+    for parked in (10, 12):
+        bench.letters.retry(pipeline="tally")
+        with pytest.raises(TooManyFailures) if parked < 12 else nullcontext():
+            bench.catch_up(batch=batch, parked_limit=5)
+        assert len(bench.letters.list()) == parked
+    assert bench.seen() == {"before": [1], "after": [2]}
 
 
 def test_a_paused_pipeline_goes_on_after_a_retry_and_has_lost_nothing(bench: Any, batch: int) -> None:

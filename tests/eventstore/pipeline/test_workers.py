@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -186,4 +187,35 @@ def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_ben
         bench.engine.dispose()
         bench.append("a", 2)
         until(lambda: bench.seen() == {"a": [1, 2]}, seconds=20)
+    assert bench.letters.list() == []
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, RecursionError, MemoryError, asyncio.CancelledError])
+def test_whatever_a_handler_raises_parks_its_record_and_no_other(bench: Any, kind: type[BaseException]) -> None:
+    def raise_it(numbers: list[int]) -> None:
+        if 2 in numbers:
+            raise kind("from a handler")
+
+    bench.handler.on_prepare = raise_it
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
+        bench.append("a", 1)
+        bench.append("b", 2, 3)
+        bench.append("c", 4)
+        until(lambda: len(bench.letters.list()) == 2 and bench.seen() == {"a": [1], "c": [4]})
+    assert [(str(letter.state), letter.error_type) for letter in bench.letters.list()] == [
+        ("parked", kind.__name__),
+        ("blocked", ""),
+    ]
+
+
+def test_what_ends_the_process_parks_nothing(bench: Any) -> None:
+    """In the main thread it may come from a signal, whatever is being handled just then."""
+
+    def interrupt(numbers: list[int]) -> None:
+        raise KeyboardInterrupt
+
+    bench.append("a", 1)
+    bench.handler.on_prepare = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        bench.catch_up()
     assert bench.letters.list() == []
