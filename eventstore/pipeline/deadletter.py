@@ -18,8 +18,6 @@ from eventstore.model.record import Record, TopicPartition
 from eventstore.pipeline.states import OPEN, LetterState, may_move
 from eventstore.sql import schema
 from eventstore.sql.engine import is_sqlite
-from eventstore.sql.rows import as_time
-from eventstore.sql.sqlite import time_text
 
 _COLUMN = schema.dead_letter.c
 _TRACEBACK_LENGTH = 20_000
@@ -93,7 +91,7 @@ def waiting(connection: Connection, pipeline: str, generation: int) -> list[Wait
 def add(connection: Connection, pipeline: str, generation: int, failures: Sequence[Failure]) -> None:
     """Store dead letters in the order of ``failures``."""
     now = datetime.now(UTC)
-    rows = [_new_row(connection, pipeline, generation, failure, now) for failure in failures]
+    rows = [_new_row(pipeline, generation, failure, now) for failure in failures]
     # One by one: their ids are the order in which they wait.
     for row in rows:
         connection.execute(insert(schema.dead_letter), row)
@@ -104,7 +102,7 @@ def move(connection: Connection, letter: DeadLetter | Waiting, to: LetterState, 
     if not may_move(letter.state, to):
         raise AssertionError(f"a dead letter cannot go from {letter.state} to {to}")
     if to not in OPEN:
-        values |= {"closed_at": _time(connection, datetime.now(UTC)), "note": clean(note)}
+        values |= {"closed_at": datetime.now(UTC), "note": clean(note)}
     moved = connection.execute(
         update(schema.dead_letter)
         .where(_COLUMN.id == letter.id, _COLUMN.state == letter.state)
@@ -120,7 +118,7 @@ def park_again(connection: Connection, letter: DeadLetter, error: BaseException)
         letter,
         LetterState.PARKED,
         attempts=letter.attempts + 1,
-        last_failed_at=_time(connection, datetime.now(UTC)),
+        last_failed_at=datetime.now(UTC),
         **_error_columns(error),
     )
 
@@ -165,9 +163,8 @@ def _of(pipeline: str, generation: int) -> Any:
     return (_COLUMN.pipeline == pipeline) & (_COLUMN.generation == generation)
 
 
-def _new_row(connection: Connection, pipeline: str, generation: int, failure: Failure, now: datetime) -> dict[str, Any]:
+def _new_row(pipeline: str, generation: int, failure: Failure, now: datetime) -> dict[str, Any]:
     record, keys = failure.record, list(dict.fromkeys(failure.keys))
-    at = _time(connection, now)
     return {
         "pipeline": pipeline,
         "generation": generation,
@@ -180,11 +177,11 @@ def _new_row(connection: Connection, pipeline: str, generation: int, failure: Fa
         "record_key": record.key,
         "record_value": record.value,
         "record_headers": json.dumps(dict(record.headers)),
-        "record_at": None if record.timestamp is None else _time(connection, record.timestamp),
+        "record_at": record.timestamp,
         "source": clean(source_of(record)),
         "attempts": failure.attempts if failure.error else 0,
-        "first_failed_at": at,
-        "last_failed_at": at,
+        "first_failed_at": now,
+        "last_failed_at": now,
         "closed_at": None,
         "note": "",
         **_error_columns(failure.error),
@@ -226,13 +223,8 @@ def clean(text: str) -> str:
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
-def _time(connection: Connection, at: datetime) -> Any:
-    return time_text(at) if is_sqlite(connection) else at
-
-
 def _letter(row: Row[Any]) -> DeadLetter:
     found = row._mapping
-    at = found["record_at"]
     record = Record(
         found["topic"],
         found["partition"],
@@ -240,7 +232,7 @@ def _letter(row: Row[Any]) -> DeadLetter:
         found["record_key"],
         found["record_value"],
         json.loads(found["record_headers"]),
-        None if at is None else as_time(at),
+        found["record_at"],
     )
     return DeadLetter(
         found["id"],
@@ -256,8 +248,8 @@ def _letter(row: Row[Any]) -> DeadLetter:
         found["traceback"],
         found["fingerprint"],
         found["attempts"],
-        as_time(found["first_failed_at"]),
-        as_time(found["last_failed_at"]),
-        None if found["closed_at"] is None else as_time(found["closed_at"]),
+        found["first_failed_at"],
+        found["last_failed_at"],
+        found["closed_at"],
         found["note"],
     )

@@ -28,7 +28,7 @@ from eventstore.sql.engine import (
 )
 from eventstore.sql.plan import Known, Plan, first_outcome, plan, wanted_ids, wanted_streams
 from eventstore.sql.postgres import PostgresAppender
-from eventstore.sql.rows import as_time, select_records, to_record
+from eventstore.sql.rows import select_records, to_record
 from eventstore.sql.source import SqlSource
 from eventstore.sql.sqlite import SqliteAppender, time_text
 from eventstore.sql.wakeup import Wakeup
@@ -263,7 +263,7 @@ class SqlEventLog:
         )
         with available(self.engine), reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        return [StreamInfo(row.stream, row.version, row.partition, as_time(row.at)) for row in rows]
+        return [StreamInfo(row.stream, row.version, row.partition, row.at) for row in rows]
 
     def source(self, categories: Iterable[str]) -> SqlSource:
         return SqlSource(self.engine, self.app, sorted({topic_name(self.app, c) for c in categories}), self.wakeup)

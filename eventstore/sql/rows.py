@@ -27,13 +27,10 @@ def select_records(connection: Connection, where: Mapping[str, object], order: s
     return connection.exec_driver_sql(statement, tuple(where.values())).all()
 
 
-def as_time(value: datetime | str) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
 def to_record(app: str, row: Sequence[Any]) -> Record:
     """A stored event with the headers that Kafka would hold."""
     topic, partition, offset, stream, version, id, type, schema, at, data, extra = row
-    at = as_time(at)
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
     headers = StoredHeaders(app, type, schema, (stream, version, at, id), extra)
     return Record._make((topic, partition, offset, f"{stream}:{version}".encode(), data.encode(), headers, at))

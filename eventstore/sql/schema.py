@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
-    DateTime,
     Double,
     Index,
     Integer,
@@ -20,13 +19,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from eventstore.sql.columns import AwareDateTime
+
 SCHEMA = "headwater"
 metadata = MetaData(schema=SCHEMA)
 
 # A SQLite integer primary key counts by itself only when it is declared INTEGER.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
-# On SQLite times are kept as ISO 8601 text in UTC with six digits, which sorts as the times do.
-Time = DateTime(timezone=True).with_variant(Text(), "sqlite")
+Time = AwareDateTime()
 
 topic = Table(
     "hw_topic",
