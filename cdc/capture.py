@@ -18,10 +18,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cdc.decode import CAPTURE_OFFSET, CAPTURE_PARTITION, CAPTURE_TOPIC, CAPTURE_UNPARSABLE, NEW_KEY, OLD_KEY
+from cdc.decode import CAPTURE_UNPARSABLE, NEW_KEY, OLD_KEY
 from cdc.lines import MAX_LINE_BYTES, Line, LineReader
 from eventstore.errors import PipelineError, PositionOutsideLog
-from eventstore.model.record import Position, Record, TopicPartition
+from eventstore.model.record import (
+    CAPTURE_OFFSET,
+    CAPTURE_PARTITION,
+    CAPTURE_TOPIC,
+    Position,
+    Record,
+    TopicPartition,
+)
 
 BATCH_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -29,12 +29,11 @@ from cdc.row import RowDecoder
 from cdc.side import Foreign, foreign, side_kind
 from cdc.types import Type, shown
 from eventstore.errors import Undecodable
-from eventstore.model.record import Record
+from eventstore.model.record import CAPTURE_PARTITION, CAPTURE_TOPIC, Record
 
 Declared = Mapping[str, Mapping[str, Type]]
 """``{"public.product": {"price": Decimal(2), …}, …}``: types of columns, for messages without a schema"""
 
-CAPTURE_TOPIC, CAPTURE_PARTITION, CAPTURE_OFFSET = "capture.topic", "capture.partition", "capture.offset"
 CAPTURE_UNPARSABLE = "capture.unparsable"
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
 MAX_REASON = 1_000
@@ -146,8 +145,7 @@ class Decoder:
 
 
 def _what(record: Record) -> str:
-    topic, partition, offset = record.topic, record.partition, record.offset
-    return f"the message {topic}[{partition}]@{offset} is no change that Debezium wrote"
+    return f"the message {record.place} is no change that Debezium wrote"
 
 
 def _object(payload: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 from sqlalchemy import Connection
 
-from cdc.decode import CAPTURE_OFFSET, CAPTURE_TOPIC, Decoder
+from cdc.decode import Decoder
 from cdc.held import Delivery
 from cdc.images import Images
 from cdc.ingest import Ingest
@@ -21,7 +21,7 @@ from cdc.rows import key_text
 from cdc.translate import appends
 from eventstore.errors import CommandIdReused, DeclarationError, Refused, Undecodable, VersionConflict
 from eventstore.model.log import Append, EventLog
-from eventstore.model.record import Position, Record
+from eventstore.model.record import CAPTURE_OFFSET, CAPTURE_TOPIC, Position, Record
 from eventstore.pipeline.handler import Item
 
 _LARGEST, _LARGEST_PARTITION = 1 << 63, 1 << 31

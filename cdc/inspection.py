@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from cdc.capture import CaptureSource
-from cdc.decode import CAPTURE_TOPIC, Decoder
+from cdc.decode import Decoder
 from cdc.message import Column, RowMessage, SideMessage
 from eventstore.errors import HandlingError, PipelineError
-from eventstore.model.record import Record
+from eventstore.model.record import CAPTURE_TOPIC, Record
 
 SHOWN_FAULTS = 100
 _BATCH = 500

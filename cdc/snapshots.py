@@ -63,7 +63,7 @@ class Snapshots:
         """Note a row that a snapshot read. False: it is a repetition that cannot be told by the row's key."""
         if message.op != "r" or message.position is None or message.snapshot == "incremental":
             return True
-        source, lsn, at = source_of(message), message.position.lsn, micros(message.at)
+        source, lsn, at = topic_prefix(message), message.position.lsn, micros(message.at)
         snapshot = self.held.get(source)
         if snapshot is not None and lsn < snapshot.lsn:
             if at > snapshot.at:
@@ -87,7 +87,7 @@ class Snapshots:
     def spare(self, message: RowMessage | None) -> None:
         """A message about this row cannot be decoded: it may be what a snapshot read of it."""
         if message is not None and message.key is not None:
-            snapshot = self.held.get(source_of(message))
+            snapshot = self.held.get(topic_prefix(message))
             if snapshot is not None and not snapshot.closed:
                 self.seen[ImageKey(message.table, key_text(message.key))] = snapshot.lsn
 
@@ -101,7 +101,7 @@ class Snapshots:
 
         So it is with a change that was parked while its row was deleted unseen.
         """
-        snapshot = self.held.get(source_of(message))
+        snapshot = self.held.get(topic_prefix(message))
         if snapshot is None or message.position is None or message.table not in snapshot.tables:
             return False
         passed = snapshot.closed or (message.table, message.partition) in snapshot.done
@@ -154,7 +154,7 @@ def _unseen(snapshot: SourceSnapshot, table: str) -> RowMessage:
     return RowMessage("r", table, "", 0, None, None, None, position, at, "last")
 
 
-def source_of(message: RowMessage) -> str:
+def topic_prefix(message: RowMessage) -> str:
     """The connector's topic prefix: what its topics have before ``.<schema>.<table>``."""
     whole = message.topic.removesuffix(f".{message.table}")
     return whole if whole != message.topic else message.topic.partition(".")[0]

@@ -137,17 +137,17 @@ class ProjectionHandler:
     def keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
         """``stream:<stream>``, then ``row:<key>`` for each row it would touch, as far as that can be told."""
         stream = record.headers.get("ce_subject")
-        first = f"stream:{stream}" if stream else f"record:{record.topic}[{record.partition}]@{record.offset}"
+        first = [f"stream:{stream}"] if stream else []
         if item is None:
-            return [first]
+            return first
         try:
             touches = touches_of(self.projection, [item.content])
         except Exception:  # whatever the key functions raise: the record is about to fail by it
-            return [first]
+            return first
         found = dict.fromkeys(touch.key for touch in touches if touch.rule.where is None)
         for name, values in _chosen(touches).items():
             found |= dict.fromkeys(self._store(connection).read_where(connection, name, list(values)))
-        return [first, *(f"row:{key}" for key in found)]
+        return [*first, *(f"row:{key}" for key in found)]
 
     def prepare(self, items: Sequence[Item], connection: Connection) -> ProjectionWork:
         """Fold ``items`` on copies: rows held from earlier batches are not touched."""

@@ -141,7 +141,7 @@ class SqlProjectionHandler:
     def keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
         """``stream:<stream>``: which rows its statements touch cannot be told."""
         stream = record.headers.get("ce_subject")
-        return [f"stream:{stream}" if stream else f"record:{record.topic}[{record.partition}]@{record.offset}"]
+        return [f"stream:{stream}"] if stream else []
 
     def prepare(self, items: Sequence[Item], connection: Connection) -> SqlProjectionWork:
         return SqlProjectionWork(self.projection, [item.content for item in items])

@@ -10,6 +10,9 @@ TopicPartition: TypeAlias = tuple[str, int]
 Position: TypeAlias = Mapping[TopicPartition, int]
 """``{(topic, partition): next offset}``: what a reader has seen, what a writer reached."""
 
+CAPTURE_TOPIC, CAPTURE_PARTITION, CAPTURE_OFFSET = "capture.topic", "capture.partition", "capture.offset"
+"""Headers of a record that was read from a file: where it stood before it was captured there."""
+
 
 class Record(NamedTuple):
     """One entry of a topic. ``headers`` hold text; bytes that are not UTF-8 are kept by surrogate escapes."""
@@ -22,8 +25,13 @@ class Record(NamedTuple):
     headers: Mapping[str, str] = {}
     timestamp: datetime | None = None
 
+    @property
+    def place(self) -> str:
+        """``topic[partition]@offset``."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
     def __repr__(self) -> str:
-        return f"Record({self.topic}[{self.partition}]@{self.offset}, key={self.key!r})"
+        return f"Record({self.place}, key={self.key!r})"
 
 
 def reached(position: Position, target: Position) -> bool:

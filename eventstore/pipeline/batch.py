@@ -159,7 +159,7 @@ class Batches:
             if ends_process(error) or passes(error):
                 raise
             keys = ()
-        return keys or (f"record:{record.topic}[{record.partition}]@{record.offset}",)
+        return keys or (f"record:{record.place}",)
 
     # ---------------------------------------------------------------- dead letters
 

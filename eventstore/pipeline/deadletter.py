@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from eventstore.errors import HeadwaterError
-from eventstore.model.record import Record, TopicPartition
+from eventstore.model.record import CAPTURE_OFFSET, CAPTURE_PARTITION, CAPTURE_TOPIC, Record, TopicPartition
 from eventstore.pipeline.states import OPEN, LetterState, may_move
 from eventstore.sql import schema
 from eventstore.sql.engine import is_sqlite
@@ -212,10 +212,10 @@ def error_fingerprint(error: BaseException) -> str:
 def source_of(record: Record) -> str:
     """Where a record came from first: ``topic[partition]@offset``, of Debezium's topic for a capture file."""
     get = record.headers.get
-    topic = get("capture.topic")
+    topic = get(CAPTURE_TOPIC)
     if topic is None:
-        return f"{record.topic}[{record.partition}]@{record.offset}"
-    return f"{topic}[{get('capture.partition', '?')}]@{get('capture.offset', '?')} (line {record.offset + 1})"
+        return record.place
+    return f"{topic}[{get(CAPTURE_PARTITION, '?')}]@{get(CAPTURE_OFFSET, '?')} (line {record.offset + 1})"
 
 
 def clean(text: str) -> str:

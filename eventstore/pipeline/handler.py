@@ -60,9 +60,9 @@ class Handler(Protocol):
     def keys(self, record: Record, item: Item | None, connection: Connection) -> Sequence[str]:
         """The blocking keys of ``record``: it waits behind any dead letter that shares one of them.
 
-        The first is the one people see. ``item`` is None when the record could not be decoded; then the
-        keys come from its bytes. ``connection`` is for reading. Called only for a record that failed, and
-        while there are open dead letters.
+        The first is the one people see; without any, nothing waits behind it. ``item`` is None when the record
+        could not be decoded; then the keys come from its bytes. ``connection`` is for reading. Called only for a
+        record that failed, and while there are open dead letters.
         """
 
     def prepare(self, items: Sequence[Item], connection: Connection) -> Work:

@@ -111,7 +111,7 @@ def _show(letter: DeadLetter, behind: list[int]) -> None:
         "dead letter": f"{letter.id}, {letter.state}" + (f": {letter.note}" if letter.note else ""),
         "pipeline": letter.pipeline,
         "key": ", ".join(letter.keys),
-        "record": f"{record.topic}[{record.partition}]@{record.offset}",
+        "record": record.place,
         "came from": letter.source,
         "failed first": letter.first_failed_at.isoformat(timespec="seconds"),
         "failed last": letter.last_failed_at.isoformat(timespec="seconds") if letter.attempts else "",
