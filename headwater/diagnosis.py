@@ -54,10 +54,13 @@ def examine(app: App) -> list[Finding]:
 
 
 def _guarded(look: Callable[[App], Iterator[Finding]], app: App) -> Iterator[Finding]:
+    about = look.__name__.strip("_").replace("_", " ")
     try:
         yield from look(app)
     except HeadwaterError as error:
-        yield Finding(look.__name__.strip("_").replace("_", " "), "error", error.what, error.why, error.fix)
+        yield Finding(about, "error", error.what, error.why, error.fix)
+    except OSError as error:
+        yield Finding(about, "error", f"{error.filename} cannot be looked at", error.strerror or "", "mend its path")
 
 
 def _parts(app: App) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -22,7 +25,19 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 160
 """How wide lines may be when nobody says so: what is piped into a file should not be cut to a terminal's 80."""
 
+SHOWN_CHARACTERS = 10_000
+# Control characters but for new lines and tabs, what turns the direction of writing, halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", show_default=False)]
+
+
+def write_anything() -> None:
+    """Let a character that the terminal's encoding does not have be written as ``\\u2192``, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -39,36 +54,62 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    class PrintableTable(Table):
+        def add_row(self, *cells: Any, **style: Any) -> None:
+            super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **style)
+
+    made = PrintableTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         is_number = column in right
         made.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     return made
 
 
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal, or cannot be written: ``\\x1b`` for the escape character."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def clipped(text: str) -> str:
+    """What people are shown of a long text; setting millions of characters in lines takes minutes."""
+    left = len(text) - SHOWN_CHARACTERS
+    return text if left <= 0 else f"{text[:SHOWN_CHARACTERS]}… ({number(left)} more characters: --json)"
+
+
 def say(text: object = "", style: str | None = None) -> None:
     """Print a result."""
-    console().print(text, style=style)
+    console().print(printable(text) if isinstance(text, str) else text, style=style)
 
 
 def note(text: object = "", style: str | None = None) -> None:
     """Print something that is not the result: progress, hints."""
-    console(stderr=True).print(text, style=style)
+    console(stderr=True).print(printable(text) if isinstance(text, str) else text, style=style)
 
 
 def print_json(document: object, to: TextIO | None = None) -> None:
     """One JSON document."""
-    print(orjson.dumps(plain(document), option=orjson.OPT_INDENT_2).decode(), file=to or sys.stdout)
+    to = to or sys.stdout
+    print(_dumped(document, to, orjson.OPT_INDENT_2), file=to)
 
 
 def print_json_line(document: object) -> None:
     """One line of a stream of JSON documents."""
-    print(orjson.dumps(plain(document)).decode(), flush=True)
+    print(_dumped(document, sys.stdout), flush=True)
+
+
+def _dumped(document: object, to: TextIO, option: int = 0) -> str:
+    """JSON in the characters that ``to`` can write: beside ASCII there are some in its texts only."""
+    text = orjson.dumps(plain(document), option=option).decode()
+    if (getattr(to, "encoding", None) or "utf-8").lower().startswith("utf"):
+        return text
+    return _BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def plain(value: Any) -> Any:
     """``value`` as JSON has it: decimals and times as text, bytes as text where they are, else as base64."""
-    if value is None or (isinstance(value, (bool, float, str)) and not isinstance(value, Enum)):
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if value is None or (isinstance(value, (bool, float)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return plain(value.value)

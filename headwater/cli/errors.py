@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import HeadwaterError
-from headwater.cli.console import console, print_json
+from headwater.cli.console import console, print_json, printable
 from headwater.cli.exit_codes import ExitCode
 from headwater.shadow import Shadowed
 
@@ -31,7 +31,7 @@ class Said(NamedTuple):
     exit_code: ExitCode
 
 
-def report(error: Exception, *, as_json: bool, debug: bool) -> int:
+def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Print ``error`` to stderr, as a panel or as a JSON object; the exit code."""
     said = _say(error)
     if debug:
@@ -44,7 +44,7 @@ def report(error: Exception, *, as_json: bool, debug: bool) -> int:
     return said.exit_code
 
 
-def _say(error: Exception) -> Said:
+def _say(error: BaseException) -> Said:
     if isinstance(error, (HeadwaterError, Shadowed)):
         exit_code = _BY_CODE.get(error.code[:4], ExitCode.REFUSED)
         return Said(error.code, error.what, error.why, error.fix, exit_code)
@@ -73,7 +73,7 @@ def _usage(error: Any) -> Said:
     return Said("usage", error.format_message(), usage, f"{path} --help", ExitCode.USAGE)
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
     return f"it happened at {place}; `headwater --debug …` shows the traceback"
@@ -83,12 +83,12 @@ def _panel(said: Said) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    body = Text(said.what, style="bold")
+    body = Text(printable(said.what), style="bold")
     why = "usage" if said.code == "usage" else "why"
     for label, text in ((why, said.why), ("what to do", said.fix)):
         if text:
             body.append(f"\n\n{label}\n", style="dim not bold")
-            body.append(text, style="not bold")
+            body.append(printable(text), style="not bold")
     printer = console(stderr=True)
     width = min(printer.width, 100)
     printer.print(Panel(body, title=said.code, title_align="left", border_style="red", width=width, padding=(0, 1)))

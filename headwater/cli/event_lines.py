@@ -9,7 +9,7 @@ import orjson
 
 from eventstore.model.codec import meta_of
 from eventstore.model.record import Record
-from headwater.cli.console import print_json_line, readable, say
+from headwater.cli.console import clipped, print_json_line, printable, readable, say
 from headwater.cli.times import short_time
 
 
@@ -60,7 +60,7 @@ def _line(record: Record, streams: bool) -> Any:
     meta = meta_of(record.headers)
     place = f"{meta.stream}:{meta.version}" if streams else f"{meta.version:>5}"
     line = Text(f"{short_time(meta.at)}  ", style="dim")
-    line.append(place, style="not dim")
+    line.append(printable(place), style="not dim")
     line.append(f"  {record.headers.get('ce_type')}", style="not dim bold")
-    line.append(f"  {readable(record.value) or ''}", style="not dim")
+    line.append(f"  {printable(clipped(readable(record.value) or ''))}", style="not dim")
     return line

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headwater.cli.console import Json, plain, plural, print_json, say, table
+from headwater.cli.console import Json, clipped, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
 
 if TYPE_CHECKING:
@@ -125,4 +125,4 @@ def _show(receipt: Receipt) -> None:
     again = ", carried out before under this id" if receipt.repeated else ""
     say(f"{receipt.stream} is at version {receipt.version} ({said}{again})", style="green")
     for event in receipt.events:
-        say(f"{event.meta.version:>6}  {event.event_name}  {event.model_dump_json()}")
+        say(f"{event.meta.version:>6}  {event.event_name}  {clipped(event.model_dump_json())}")

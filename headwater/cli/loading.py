@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from headwater.settings import Configuration
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_LARGEST = 1 << 63
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was said before the verb."""
@@ -29,9 +34,20 @@ class Choice:
 @contextmanager
 def opened(context: typer.Context) -> Iterator[App]:
     """The application, closed at the end."""
+    _check_values(context)
     app = load(context)
     with app:
         yield app
+
+
+def _check_values(context: typer.Context) -> None:
+    """Refuse what no database takes: bytes that are no text, but for names of files, and numbers beyond 64 bits."""
+    for name, value in context.params.items():
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(each, str) and name != "files" and _SURROGATES.search(each):
+                raise typer.BadParameter(f"{each!r} is no text in UTF-8", ctx=context, param_hint=name)
+            if isinstance(each, int) and not -_LARGEST <= each < _LARGEST:
+                raise typer.BadParameter(f"{each} is beyond what a database counts", ctx=context, param_hint=name)
 
 
 def load(context: typer.Context) -> App:

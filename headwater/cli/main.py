@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from headwater.cli import dlq, doctor, events, execute, ingest, init, projection, run, status, stream
+from headwater.cli.console import write_anything
 from headwater.cli.exit_codes import EPILOG, ExitCode
 from headwater.cli.loading import Choice
 
@@ -68,6 +69,7 @@ for _name, _group in GROUPS:
 
 def main() -> None:
     """The console script."""
+    write_anything()
     code = invoke(sys.argv[1:])
     sys.exit(code)
 
@@ -81,9 +83,11 @@ def invoke(arguments: Sequence[str]) -> int:
         return outcome if isinstance(outcome, int) else ExitCode.DONE
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # Typer and Rich turn the one into the other
+    except BrokenPipeError:
         return _reader_gone()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error.__context__, BrokenPipeError):  # Typer and Rich make a SystemExit of it
+            return _reader_gone()
         from headwater.cli.errors import report
 
         return report(error, as_json=as_json, debug=debug)

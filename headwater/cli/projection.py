@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headwater.cli.console import Json, note, plain, plural, print_json, say, table
+from headwater.cli.console import Json, clipped, note, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
 from headwater.cli.times import short_time
 
@@ -137,7 +137,7 @@ def _show_difference(found: Explanation) -> None:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(plain(value))
+    return "" if value is None else clipped(str(plain(value)))
 
 
 def _key(app: App, name: str, texts: list[str]) -> object:

@@ -109,17 +109,16 @@ def _catch_up(app: App, display: _Display, stop: threading.Event, failed: list[B
         if stop.is_set():
             raise _Stopped
 
-    for pipeline in app.pipelines():
-        try:
-            app.catch_up(pipeline.name, on_progress=on_progress)
-        except AlreadyRunning as error:
-            failed.append(error)
-            return
-        except PipelineError:
-            continue  # its status says so
-        except BaseException as error:
-            failed.append(error)
-            return
+    try:
+        for pipeline in app.pipelines():
+            try:
+                app.catch_up(pipeline.name, on_progress=on_progress)
+            except AlreadyRunning:
+                raise
+            except PipelineError:
+                continue  # its status says so
+    except BaseException as error:
+        failed.append(error)
 
 
 class _Display:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headwater.cli.console import Json, note, number, plain, plural, print_json, say, table
+from headwater.cli.console import Json, clipped, note, number, plain, plural, print_json, say, table
 from headwater.cli.loading import opened
 from headwater.cli.names import check_categories, check_stream
 from headwater.cli.times import parse_time, short_time
@@ -86,5 +86,5 @@ def state(
     note(f"{stream} at version {loaded.version} ({aggregate.__name__})")
     made = table("field", "value")
     for name, value in fields.items():
-        made.add_row(name, str(plain(value)))
+        made.add_row(name, clipped(str(plain(value))))
     say(made)

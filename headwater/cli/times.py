@@ -12,15 +12,15 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def parse_time(text: str) -> datetime:
     """``2026-07-01``, ``2026-07-01T12:00:00+02:00`` (without a zone: UTC), or an age such as ``90m`` or ``2d``."""
-    if age := re.fullmatch(r"(\d{1,9})([smhd])", text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age := re.fullmatch(r"(\d{1,9})([smhd])", text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is not a time: write 2026-07-01, 2026-07-01T12:00:00Z, or an age such as 90m or 2d"
         ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def short_time(at: datetime) -> str:
