@@ -69,7 +69,22 @@ def _enter(path: Path, engine: Engine) -> bool:
 
 def _leave(path: Path) -> None:
     with _guard:
+        if path not in _held:
+            return  # this is a fork of the process that entered
         _held[path] -= 1
         if not _held[path]:
             del _held[path]
             os.close(_files.pop(path))
+
+
+def _forget() -> None:
+    """The right stays with the process that was forked: the child would keep the lock beyond its parent's end."""
+    global _guard
+    _guard = threading.Lock()
+    for descriptor in _files.values():
+        os.close(descriptor)
+    _files.clear()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

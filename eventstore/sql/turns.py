@@ -7,6 +7,7 @@ remains, which is why nobody may hold the file for long.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -69,3 +70,12 @@ _files: dict[Path, Turns] = {}
 def turns_of(file: str) -> Turns:
     """The queue of the writers of ``file`` in this process."""
     return _files.setdefault(Path(file).absolute(), Turns())
+
+
+def _forget() -> None:
+    """The threads that hold or await a turn stay behind in the process that was forked."""
+    _files.clear()
+    turns_of.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from eventstore.errors import LeaseLost, StaleProjection, TooManyFailures, Unavailable
+from eventstore.errors import AlreadyRunning, LeaseLost, StaleProjection, TooManyFailures, Unavailable
 from eventstore.pipeline import LetterState, PipelineState, Worker, deadletter, rebuild, statuses
+from eventstore.pipeline.exclusive import exclusive
 from eventstore.pipeline.lease import Leases, ensure_pipeline
 from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.runner import Runner
@@ -336,3 +338,41 @@ def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -
     worker.drop()
     until(lambda: worker.step() or bench.seen())
     assert bench.seen() == {"a": [1, 2]}
+
+
+# ---------------------------------------------------------------- forks
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_does_not_hold_the_right_to_run_pipelines(sqlite_bench: Any) -> None:
+    """Else nobody can run them for as long as a child lives of a process that died."""
+    (come, go), (lives, alive) = os.pipe(), os.pipe()
+    with exclusive(sqlite_bench.engine):
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.write(alive, b"!")
+            os.read(come, 1)  # until the parent has closed its end
+            os._exit(0)
+        os.read(lives, 1)
+    for end in (come, lives, alive):
+        os.close(end)
+    try:
+        with exclusive(sqlite_bench.engine) as alone:
+            assert alone
+    finally:
+        os.close(go)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_does_not_take_its_parents_right_for_its_own(sqlite_bench: Any) -> None:
+    with exclusive(sqlite_bench.engine):
+        child = os.fork()
+        if child == 0:
+            try:
+                with exclusive(sqlite_bench.engine):
+                    os._exit(1)
+            except AlreadyRunning:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

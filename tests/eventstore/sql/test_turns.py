@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 
-from eventstore.sql.turns import Turns
+import pytest
+
+from eventstore.sql.turns import Turns, turns_of
 from tests.waiting import eventually
 
 
@@ -84,3 +88,27 @@ def test_waiting_ends_at_its_time_and_leaves_the_queue() -> None:
     began = time.monotonic()
     with turns.turn(10):
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_does_not_wait_for_threads_that_only_its_parent_has(tmp_path: Path) -> None:
+    """Else every write of the child waits 5 s for a turn that nobody ends."""
+    file = str(tmp_path / "some.db")
+    held, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turns_of(file).turn(10):
+            held.set()
+            ended.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    child = os.fork()
+    if child == 0:
+        began = time.monotonic()
+        with turns_of(file).turn(10):
+            os._exit(int(time.monotonic() - began > 5))
+    ended.set()
+    holder.join(10)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
