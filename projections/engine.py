@@ -14,9 +14,10 @@ from eventstore.pipeline.handler import Item
 from projections.fingerprint import fingerprint
 from projections.folding import Rows, Touch, touches_of
 from projections.projection import Lookup, Projection
+from projections.reading import read_rows
 from projections.shape import Key, RowValues, Shape
 from projections.store import RowStore
-from projections.tables import ReadModelTables, is_empty, view_name
+from projections.tables import ReadModelTables, is_empty
 
 CACHE_ROWS = 100_000
 
@@ -105,21 +106,13 @@ class ProjectionHandler:
     def __init__(
         self, projection: Projection[Any], generation: int = 1, *, categories: int = 1, cache: int = CACHE_ROWS
     ) -> None:
-        self.projection, self.generation = projection, generation
+        self.projection = projection
         self.tables = ReadModelTables(projection, generation)
-        self._shared = projection.by_stream and categories == 1
-        self._fingerprint = fingerprint(projection)
+        # Only when each row is changed by the one stream whose key it has.
+        self.shared = projection.by_stream and categories == 1
+        self.fingerprint = fingerprint(projection)
         self._held = Held(cache)
         self._stores: dict[str, RowStore] = {}
-
-    @property
-    def shared(self) -> bool:
-        """Only when each row is changed by the one stream whose key it has."""
-        return self._shared
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def reset(self, connection: Connection) -> None:
         self._held.reset(empty=is_empty(connection, self.tables.physical_name(connection)))
@@ -194,17 +187,6 @@ class ProjectionHandler:
         if store is None:
             store = self._stores[name] = RowStore.on(connection, self.projection.shape, name)
         return store
-
-
-def read_rows(
-    shape: Shape, keys: Sequence[Key], connection: Connection, stores: dict[str, RowStore] | None = None
-) -> dict[Key, Any]:
-    """Rows of a read model as its view has them, by key. ``stores`` keeps what was prepared for the next call."""
-    stores = {} if stores is None else stores
-    name = view_name(connection, shape.model.__table__)
-    if name not in stores:
-        stores[name] = RowStore.on(connection, shape, name)
-    return {key: shape.row(values) for key, values in stores[name].read(connection, keys).items()}
 
 
 def _chosen(touches: Sequence[Touch]) -> dict[str, dict[Any, None]]:

@@ -14,9 +14,9 @@ from eventstore.model.codec import decode, event_type
 from eventstore.model.log import EventLog, Source
 from eventstore.model.message import Event
 from eventstore.model.record import Record, TopicPartition
-from projections.engine import read_rows
 from projections.folding import Rows, Touch, touches_of
 from projections.projection import Projection
+from projections.reading import read_rows
 from projections.shape import Key, RowValues
 
 READ_AT_ONCE = 1_000

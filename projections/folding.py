@@ -59,8 +59,8 @@ class Rows:
         self._stored = stored
         self._rows: dict[Key, Any] = {}
         self.changed: dict[Key, RowValues | None] = {}
-        wheres = {rule.where.column for rules in projection.rules.values() for rule in rules if rule.where is not None}
-        self._indexes = {name: _Index(self._shape.names.index(name), stored) for name in sorted(wheres)}
+        columns = projection.where_columns
+        self._indexes = {name: _Index(self._shape.names.index(name), stored) for name in columns}
 
     def apply(self, touch: Touch, looked_up: Sequence[Any] = ()) -> None:
         """Fold one touch; ``looked_up`` is the third argument of a handler that has a lookup."""
@@ -128,8 +128,8 @@ def fold(
     models that handlers look up: ``{Product: {"sku-1": Product(...)}}``. The rows given back are twins of the
     model: the same columns, methods and properties.
     """
-    adopted = [projection.shape.adopt(row) for row in (rows or {}).values()]
-    stored = {projection.shape.key_in(values): values for _, values in adopted}
+    given = [projection.shape.values_in(row) for row in (rows or {}).values()]
+    stored = {projection.shape.key_in(values): values for values in given}
     folding = Rows(projection, stored)
     for touch in touches_of(projection, events):
         lookup = touch.rule.lookup

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Sequence, Set
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, delete, inspect, select
+from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.schema import CreateTable, sort_tables
 
 from eventstore.errors import DeclarationError, StaleProjection
@@ -27,7 +27,7 @@ from eventstore.model.record import Record
 from eventstore.pipeline.handler import Item
 from eventstore.sql.columns import exact
 from projections.projection import check_projection_name
-from projections.tables import is_empty, read_model
+from projections.tables import exists, is_empty, read_model
 
 E = TypeVar("E", bound=Event)
 SqlHandler = Callable[[Connection, E], None]
@@ -93,11 +93,7 @@ class SqlProjectionHandler:
     def __init__(self, projection: SqlProjection) -> None:
         self.projection = projection
         self._tables = sort_tables(projection.tables)
-        self._fingerprint = _fingerprint(projection)
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
+        self.fingerprint = _fingerprint(projection)
 
     def create(self, connection: Connection) -> None:
         """Make its tables unless they are there; a name that something else has is refused.
@@ -175,13 +171,8 @@ def _quoted(connection: Connection, table: Table) -> str:
     return connection.dialect.identifier_preparer.format_table(table)
 
 
-def _exists(table: Table, connection: Connection) -> bool:
-    inspector = inspect(connection)
-    return table.name in inspector.get_table_names(table.schema) or table.name in inspector.get_view_names(table.schema)
-
-
 def _refuse_missing(projection: SqlProjection, table: Table, connection: Connection) -> None:
-    if not _exists(table, connection):
+    if not exists(connection, table.name, table.schema):
         raise StaleProjection(
             f"the rows of {projection.name} are gone: there is no table {table.fullname}",
             "somebody dropped it",
@@ -190,7 +181,7 @@ def _refuse_missing(projection: SqlProjection, table: Table, connection: Connect
 
 
 def _refuse_stranger(projection: SqlProjection, table: Table, connection: Connection) -> None:
-    if _exists(table, connection):
+    if exists(connection, table.name, table.schema):
         raise DeclarationError(
             f"{projection.name} cannot make its table: there is a table or view {table.fullname!r} already",
             "headwater did not make it, and leaves it alone",

@@ -128,6 +128,12 @@ class Projection(Generic[R]):
         return self.rules.keys()
 
     @property
+    def where_columns(self) -> list[str]:
+        """The columns that rows are chosen by, beside their keys."""
+        rules = (rule for rules in self.rules.values() for rule in rules)
+        return sorted({rule.where.column for rule in rules if rule.where is not None})
+
+    @property
     def by_stream(self) -> bool:
         """Whether every row is changed by the one key of a stream only."""
         return all(rule.key is None and rule.where is None for rules in self.rules.values() for rule in rules)

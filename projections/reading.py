@@ -1,13 +1,16 @@
-"""Reading one row of a read model."""
+"""Reading rows of a read model, as its view has them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from projections.engine import read_rows
 from projections.projection import Projection
+from projections.shape import Key, Shape
+from projections.store import RowStore
+from projections.tables import view_name
 
 R = TypeVar("R")
 
@@ -20,3 +23,14 @@ def get(projection: Projection[R], key: Any, connection: Connection) -> R | None
     """
     wanted = projection.shape.key(key)
     return read_rows(projection.shape, [wanted], connection).get(wanted)
+
+
+def read_rows(
+    shape: Shape, keys: Sequence[Key], connection: Connection, stores: dict[str, RowStore] | None = None
+) -> dict[Key, Any]:
+    """Rows of a read model by key. ``stores`` keeps what was prepared for the next call."""
+    stores = {} if stores is None else stores
+    name = view_name(connection, shape.model.__table__)
+    if name not in stores:
+        stores[name] = RowStore.on(connection, shape, name)
+    return {key: shape.row(values) for key, values in stores[name].read(connection, keys).items()}

@@ -12,7 +12,7 @@ from sqlalchemy import Column
 
 from eventstore.errors import HandlingError, IncompleteRow
 from projections.model import columns_of, twin
-from projections.values import copied, key_from_text, values_of
+from projections.values import key_from_text, values_of
 
 Key: TypeAlias = Any
 """A row's primary key: the value itself, or a tuple where it has several columns."""
@@ -92,15 +92,15 @@ class Shape:
         for name, value in zip(self.names, values, strict=True):
             setattr(row, name, value)
         for i in self._mutable:
-            setattr(row, self.names[i], copied(values[i]))
+            setattr(row, self.names[i], copy.deepcopy(values[i]))
         return row
 
-    def adopt(self, given: Any) -> tuple[Any, RowValues]:
-        """A row like ``given``, an instance of the model or of its twin, and its values."""
+    def values_in(self, given: Any) -> RowValues:
+        """The values of ``given``, an instance of the model or of its twin, which is left as it is."""
         row = self.twin()
         for name in self.names:
             setattr(row, name, getattr(given, name))
-        return row, self.settle(row)
+        return self.settle(row)
 
     def settle(self, row: Any) -> RowValues:
         """The values of ``row`` after a handler, as they will be read again; the row is given the same.

@@ -66,7 +66,7 @@ class ReadModelTables:
         if known is None:
             self._refuse_strangers(connection)
             self._create(connection)
-        elif not self._exists(connection, self._table.name, self._physical_schema(connection)):
+        elif not exists(connection, self._table.name, self._physical_schema(connection)):
             raise StaleProjection(
                 f"the rows of {self._projection.name} are gone: there is no table {self._table.name}",
                 "somebody dropped it",
@@ -75,14 +75,14 @@ class ReadModelTables:
         elif known.shape != self._shape():
             if is_empty(connection, self.physical_name(connection)):
                 self.clear(connection)
-        elif not self._exists(connection, self._model.name, self._model.schema):
+        elif not exists(connection, self._model.name, self._model.schema):
             self._create_view(connection)
 
     def clear(self, connection: Connection) -> None:
         """Leave table and view empty and of the shape that the model has now."""
         known = self._known(connection)
-        exists = self._exists(connection, self._table.name, self._physical_schema(connection))
-        if known is not None and known.shape == self._shape() and exists:
+        there = exists(connection, self._table.name, self._physical_schema(connection))
+        if known is not None and known.shape == self._shape() and there:
             empty = "DELETE FROM" if is_sqlite(connection) else "TRUNCATE"
             connection.exec_driver_sql(f"{empty} {self.physical_name(connection)}", ())
             return
@@ -112,7 +112,7 @@ class ReadModelTables:
     def _refuse_strangers(self, connection: Connection) -> None:
         taken = {self._model.name: self._model.schema, self._table.name: self._physical_schema(connection)}
         for name, schema in taken.items():
-            if self._exists(connection, name, schema):
+            if exists(connection, name, schema):
                 raise DeclarationError(
                     f"{self._projection.name} cannot make its read model: there is a table or view {name!r} already",
                     "headwater did not make it, and leaves it alone",
@@ -165,9 +165,11 @@ class ReadModelTables:
     def _physical_schema(self, connection: Connection) -> str | None:
         return None if is_sqlite(connection) else SCHEMA
 
-    def _exists(self, connection: Connection, name: str, schema: str | None) -> bool:
-        inspector = inspect(connection)
-        return name in inspector.get_table_names(schema) or name in inspector.get_view_names(schema)
+
+def exists(connection: Connection, name: str, schema: str | None) -> bool:
+    """Whether there is a table or view of this name."""
+    inspector = inspect(connection)
+    return name in inspector.get_table_names(schema) or name in inspector.get_view_names(schema)
 
 
 def is_empty(connection: Connection, name: str) -> bool:
@@ -201,8 +203,7 @@ def _index_wheres(projection: Projection[Any], table: Table, generation: int) ->
     indexed = {next(iter(index.columns)).name for index in table.indexes if len(index.columns)}
     indexed.add(next(iter(table.primary_key)).name)
     shape = projection.shape
-    wheres = {rule.where.column for rules in projection.rules.values() for rule in rules if rule.where is not None}
-    for column in sorted(shape.columns[shape.names.index(name)].name for name in wheres):
+    for column in sorted(shape.columns[shape.names.index(name)].name for name in projection.where_columns):
         if column not in indexed:
             Index(generation_name(f"{table.name}_{column}_where", generation), table.c[column])
 

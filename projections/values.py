@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import uuid
 from collections.abc import Callable
@@ -53,11 +52,6 @@ def values_of(column: Column[Any], where: str) -> Values:
         if isinstance(type_, sql):
             return Values(kind, _named(where, f"a {kind.__name__}", convert))
     return Values(None, lambda value: value, mutable=True)
-
-
-def copied(value: Any) -> Any:
-    """A value that a handler may change in place without touching the one held."""
-    return copy.deepcopy(value)
 
 
 def key_from_text(column: Column[Any], text: str) -> Any:
