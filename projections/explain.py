@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from eventstore.model.codec import decode, event_type
 from eventstore.model.log import EventLog, Source
+from eventstore.model.merging import merge_by_time, read_by_time
 from eventstore.model.message import Event
-from eventstore.model.record import Record, TopicPartition
+from eventstore.model.record import Record
 from projections.folding import Rows, Touch, touches_of
 from projections.projection import Projection
 from projections.reading import read_rows
 from projections.shape import Key, RowValues
-
-READ_AT_ONCE = 1_000
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,31 +135,9 @@ def _look_up(touch: Touch, connection: Connection) -> tuple[Any, ...]:
     return (read_rows(lookup.shape, [touch.looked_up], connection).get(touch.looked_up),)
 
 
-# -------------------------------------------------------------------- records, in one order
-
-
 def _records(projection: Projection[Any], key: Key, source: Source, log: EventLog | None) -> Iterator[Record]:
     ends = source.ends()
     if log is not None and projection.by_stream:
         streams = sorted({f"{topic.rpartition('.')[2]}-{key}" for topic, _ in ends})
-        return _merged(log.read_stream(stream) for stream in streams)
-    return _merged(_partition(source, partition, end) for partition, end in sorted(ends.items()))
-
-
-def _merged(parts: Iterable[Iterator[Record]]) -> Iterator[Record]:
-    return heapq.merge(*parts, key=_order)
-
-
-def _order(record: Record) -> tuple[datetime, str, int, int]:
-    return record.timestamp or _LONG_AGO, record.topic, record.partition, record.offset
-
-
-def _partition(source: Source, partition: TopicPartition, end: int) -> Iterator[Record]:
-    """The records of one partition up to ``end``, read in short portions."""
-    offset = 0
-    while offset < end:
-        records = source.read({partition: offset}, min(READ_AT_ONCE, end - offset))
-        if not records:
-            return
-        yield from records
-        offset = records[-1].offset + 1
+        return merge_by_time(log.read_stream(stream) for stream in streams)
+    return read_by_time(source, ends)

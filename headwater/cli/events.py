@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -35,13 +34,14 @@ def events(
 
     JSON: one line an event.
     """
+    from eventstore.model.merging import read_by_time
     from headwater.cli.event_lines import print_events
 
     with opened(context) as app:
         source = app.resources.log.source(check_categories(app, category or []))
         ends = dict(source.ends())
         wanted = _Filter(set(type or ()), parse_time(since) if since else None)
-        found = _tail(source, ends, wanted, last) if last is not None else _by_time(source, ends, wanted)
+        found = _tail(source, ends, wanted, last) if last is not None else filter(wanted, read_by_time(source, ends))
         count = print_events(found, as_json=json, streams=True)
         if follow:
             print_events(_following(source, ends, wanted), as_json=json, streams=True)
@@ -59,24 +59,10 @@ class _Filter:
         return self._since is None or record.timestamp is None or record.timestamp >= self._since
 
 
-def _by_time(source: Source, ends: dict[TopicPartition, int], wanted: _Filter) -> Iterator[Record]:
-    """All partitions merged by time; within each its own order holds."""
-    partitions = [filter(wanted, _partition(source, partition, end)) for partition, end in ends.items()]
-    return heapq.merge(*partitions, key=lambda record: (record.timestamp, record.topic, record.partition))
-
-
-def _partition(source: Source, partition: TopicPartition, end: int) -> Iterator[Record]:
-    at = 0
-    while at < end:
-        records = source.read({partition: at}, PAGE)
-        if not records:
-            return
-        yield from (record for record in records if record.offset < end)
-        at = records[-1].offset + 1
-
-
 def _tail(source: Source, ends: dict[TopicPartition, int], wanted: _Filter, last: int) -> Iterator[Record]:
     """The last ``last`` of all: each partition is read backwards until it has given that many."""
+    from eventstore.model.merging import by_time
+
     found: list[Record] = []
     for partition, end in ends.items():
         of_partition: list[Record] = []
@@ -87,7 +73,7 @@ def _tail(source: Source, ends: dict[TopicPartition, int], wanted: _Filter, last
             of_partition = page + of_partition
             stop = start
         found += of_partition[-last:] if last else []
-    found.sort(key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
+    found.sort(key=by_time)
     return iter(found[-last:] if last else [])
 
 
