@@ -197,6 +197,8 @@ def _upcast(kind: type[Event], value: bytes, stored: int) -> dict[str, Any]:
             "newer code wrote it",
             "deploy the newer code here too",
         )
+    if stored < 1:
+        raise Undecodable(f"a {kind.event_name} of version {stored} was stored", "versions count from 1")
     try:
         data: dict[str, Any] = orjson.loads(value)
     except orjson.JSONDecodeError as error:

@@ -11,10 +11,13 @@ from datetime import datetime
 
 import orjson
 
+from eventstore.errors import Undecodable
 from eventstore.model.message import Meta
 
 CONTENT_TYPE = "application/json"
 SCHEMA_URN = "urn:headwater:event:"
+UNREADABLE = "hw_unreadable"
+"""The header that holds what should have been others, where somebody changed them in the database."""
 
 
 class StoredHeaders(Mapping[str, str]):
@@ -32,8 +35,15 @@ class StoredHeaders(Mapping[str, str]):
         self._spelt: dict[str, str] | None = None
 
     def meta(self) -> Meta:
-        """The metadata in the headers."""
-        get = orjson.loads(self._extra).get
+        """The metadata in the headers; :class:`~eventstore.errors.Undecodable` when somebody broke them."""
+        others = self._others()
+        if UNREADABLE in others:
+            raise Undecodable(
+                f"the headers of {self._where[0]}:{self._where[1]} cannot be read",
+                f"they are no JSON object: {self._extra[:200]!r}",
+                "restore the column headers of hw_event from a backup, then retry",
+            )
+        get = others.get
         came_from = (get("ce_correlationid", ""), get("ce_causationid", ""))
         return Meta._make((*self._where, *came_from, get("ce_tenant"), get("ce_user"), get("traceparent")))
 
@@ -50,9 +60,16 @@ class StoredHeaders(Mapping[str, str]):
                 "ce_sequence": str(version),
                 "ce_dataschema": f"{SCHEMA_URN}{self.type}:{self.schema}",
                 "content-type": CONTENT_TYPE,
-                **orjson.loads(self._extra),
+                **self._others(),
             }
         return self._spelt
+
+    def _others(self) -> dict[str, str]:
+        try:
+            found = orjson.loads(self._extra)
+        except orjson.JSONDecodeError:
+            found = None
+        return found if type(found) is dict else {UNREADABLE: self._extra}
 
     def __getitem__(self, name: str) -> str:
         return self._headers()[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from eventstore.errors import Undecodable
 from eventstore.model.codec import meta_of
 from eventstore.model.record import Record
 from headwater.cli.console import clipped, print_json_line, printable, readable, say
@@ -14,8 +15,12 @@ from headwater.cli.times import short_time
 
 
 def event_document(record: Record) -> dict[str, Any]:
-    """A stored event, whole: its data, its metadata, and where it stands."""
-    meta = meta_of(record.headers)
+    """A stored event, whole: its data, its metadata, and where it stands; ``error``: why it has no metadata."""
+    try:
+        meta = meta_of(record.headers)
+    except Undecodable as error:
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        return place | {"error": error.why, "headers": dict(record.headers), "data": _data(record.value)}
     return {
         "topic": record.topic,
         "partition": record.partition,
@@ -57,7 +62,10 @@ def print_events(records: Iterable[Record], *, as_json: bool, streams: bool) -> 
 def _line(record: Record, streams: bool) -> Any:
     from rich.text import Text
 
-    meta = meta_of(record.headers)
+    try:
+        meta = meta_of(record.headers)
+    except Undecodable as error:
+        return Text(printable(f"{record.place} cannot be read: {error.why}"), style="red")
     place = f"{meta.stream}:{meta.version}" if streams else f"{meta.version:>5}"
     line = Text(f"{short_time(meta.at)}  ", style="dim")
     line.append(printable(place), style="not dim")
