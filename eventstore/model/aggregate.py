@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar, Unpack, overload
 
@@ -123,7 +124,10 @@ def handles(command: type[C], *, new: bool = False) -> Callable[[Callable[[A, C]
     ``new``: the stream must not exist; otherwise it must.
     """
 
+    _check_given("handles", command, Command)
+
     def register(cls: type[Aggregate], method: Any) -> None:
+        _check_plain(cls, method)
         if cls.key_field not in command.model_fields:
             raise DeclarationError(
                 f"{command.__name__} cannot be routed: it has no field {cls.key_field!r}",
@@ -150,7 +154,11 @@ def applies(
 def applies(*events: Any) -> Any:
     """Mark the method that applies these events to the state. It may change nothing but ``self``."""
 
+    for event in events:
+        _check_given("applies", event, Event)
+
     def register(cls: type[Aggregate], method: Any) -> None:
+        _check_plain(cls, method)
         for event in events:
             if event in cls.appliers:
                 raise DeclarationError(f"{cls.__name__} applies {event.__name__} twice", "each event has one method")
@@ -158,6 +166,40 @@ def applies(*events: Any) -> Any:
             cls.appliers[event] = method
 
     return lambda method: _mark(method, register)
+
+
+def _check_given(decorator: str, given: object, base: type[Command] | type[Event]) -> None:
+    """Refuse what ``@handles`` and ``@applies`` are not for, where it is written and not when it is first used."""
+    if isinstance(given, type) and issubclass(given, base):
+        return
+    kind = base.__name__.lower()
+    if inspect.isfunction(given):
+        raise DeclarationError(
+            f"@{decorator} above {given.__name__} does not say of which {kind}",
+            "it takes the class",
+            f"@{decorator}(<{kind} class>)",
+        )
+    name = getattr(given, "__name__", repr(given))
+    if isinstance(given, type) and issubclass(given, (Command, Event)):
+        raise DeclarationError(
+            f"@{decorator}({name}): {name} is no {kind}",
+            "an aggregate handles commands and applies events",
+            f"@{'applies' if decorator == 'handles' else 'handles'}({name})",
+        )
+    raise DeclarationError(
+        f"@{decorator}({name}): {name} is no {kind}",
+        f"it is not made from {base.__name__}",
+        f"class …({base.__name__})",
+    )
+
+
+def _check_plain(cls: type[Aggregate], method: Any) -> None:
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        raise DeclarationError(
+            f"{cls.__name__}.{method.__name__} is async",
+            "it decides or applies by what it is given and waits for nothing; callers may: await app.aio.execute(…)",
+            f"def {method.__name__}(…)",
+        )
 
 
 def apply(state: Aggregate, event: Event) -> None:
@@ -180,8 +222,8 @@ def decide(state: Aggregate, command: Command) -> Iterator[Event]:
     decision = type(state).deciders[type(command)].method(state, command)
     if decision is None:
         return
-    events = (decision,) if isinstance(decision, Event) else decision
-    for event in events:
+    one = isinstance(decision, (str, bytes, BaseModel)) or not isinstance(decision, Iterable)
+    for event in (decision,) if one else decision:
         if not isinstance(event, Event):
             raise DeclarationError(
                 f"{type(state).__name__} answered {type(command).__name__} with {event!r}",

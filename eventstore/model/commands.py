@@ -333,6 +333,13 @@ def ask(request: Request, loaded: Loaded[Aggregate]) -> Decision:
     return decision
 
 
+def _how_to_begin(request: Request) -> str:
+    """What to do where no command can begin a stream, which nobody wants."""
+    if any(decider.new for decider in request.aggregate.deciders.values()):
+        return ""
+    return f"a command that begins a stream is declared so: @handles({type(request.command).__name__}, new=True)"
+
+
 def _check_version(request: Request, version: int) -> None:
     new = request.aggregate.deciders[type(request.command)].new
     if new and version:
@@ -340,6 +347,8 @@ def _check_version(request: Request, version: int) -> None:
             f"{request.stream} exists already, at version {version}", f"{type(request.command).__name__} creates it"
         )
     if not new and not version:
-        raise NoSuchStream(f"{request.stream} does not exist", f"{type(request.command).__name__} needs it to")
+        raise NoSuchStream(
+            f"{request.stream} does not exist", f"{type(request.command).__name__} needs it to", _how_to_begin(request)
+        )
     if request.expected is not None and version != request.expected:
         raise VersionConflict(request.stream, request.expected, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -66,6 +67,35 @@ def test_a_command_or_event_with_two_methods_is_refused() -> None:
             def two(self, event: Lit) -> None: ...
 
 
+def test_a_decorator_that_was_mixed_up_is_refused_where_it_is_written() -> None:
+    with pytest.raises(DeclarationError, match=r"Lit is no command[\s\S]*@applies\(Lit\)"):
+        handles(Lit)  # type: ignore[type-var]
+    with pytest.raises(DeclarationError, match=r"Light is no event[\s\S]*@handles\(Light\)"):
+        applies(Light)  # type: ignore[type-var]
+
+
+def test_a_class_that_is_no_message_is_refused() -> None:
+    class Plain: ...
+
+    with pytest.raises(DeclarationError, match="Plain is no event"):
+        applies(Plain)  # type: ignore[type-var]
+
+
+def test_a_decorator_without_its_class_is_refused() -> None:
+    def lit() -> None: ...
+
+    with pytest.raises(DeclarationError, match="@applies above lit does not say of which event"):
+        applies(lit)  # type: ignore[call-overload]
+
+
+def test_an_async_method_is_refused() -> None:
+    with pytest.raises(DeclarationError, match=r"Lamp\.light is async"):
+
+        class Lamp(Aggregate, category="lamp"):
+            @handles(Light)  # type: ignore[type-var]
+            async def light(self, command: Light) -> None: ...
+
+
 def test_an_event_that_nothing_applies_is_an_error() -> None:
     with pytest.raises(DeclarationError, match="Account does not apply Lit"):
         apply(Account(), Lit())
@@ -79,6 +109,17 @@ def test_an_answer_that_is_no_event_is_an_error() -> None:
 
     with pytest.raises(DeclarationError, match="answered Light with 'lit'"):
         list(decide(Lamp(), Light(lamp_id="a")))
+
+
+@pytest.mark.parametrize("answer", ["lit", Light(lamp_id="1"), 7])
+def test_an_answer_that_is_no_event_is_shown_whole(answer: object) -> None:
+    class Lamp(Aggregate, category="lamp"):
+        @handles(Light)  # type: ignore[type-var]
+        def light(self, command: Light) -> object:
+            return answer
+
+    with pytest.raises(DeclarationError, match=re.escape(f"answered Light with {answer!r}")):
+        list(decide(Lamp(), Light(lamp_id="1")))
 
 
 def test_code_after_a_yield_sees_the_state_that_the_event_led_to() -> None:

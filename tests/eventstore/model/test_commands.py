@@ -23,11 +23,12 @@ from eventstore.errors import (
     Unavailable,
     VersionConflict,
 )
+from eventstore.model.aggregate import Aggregate, handles
 from eventstore.model.codec import decode
-from eventstore.model.commands import ATTEMPTS, Commands
+from eventstore.model.commands import ATTEMPTS, Commands, ask
 from eventstore.model.log import ANY, Append, Outcome
 from eventstore.model.message import Command, Event
-from eventstore.model.repository import Repository, shape
+from eventstore.model.repository import Loaded, Repository, shape
 from eventstore.model.request import Receipt, Request, request
 from eventstore.sql.log import SqlEventLog
 from eventstore.sql.snapshots import SqlSnapshots
@@ -115,6 +116,19 @@ def test_creating_twice_is_refused(commands: Commands, new_commands: Callable[[]
 def test_a_command_to_what_does_not_exist_is_refused(commands: Commands) -> None:
     with pytest.raises(NoSuchStream, match="account-a does not exist"):
         do(commands, Deposit(account_id="a", amount=1))
+
+
+def test_an_aggregate_that_nothing_can_begin_is_told_how() -> None:
+    class Light(Command):
+        lamp_id: str
+
+    class Lamp(Aggregate, category="lamp"):
+        @handles(Light)
+        def light(self, command: Light) -> None: ...
+
+    refused = ask(request(Lamp, Light(lamp_id="1")), Loaded(Lamp(), 0)).failure
+    assert isinstance(refused, NoSuchStream)
+    assert "@handles(Light, new=True)" in refused.fix
 
 
 def test_a_refusal_stores_nothing(commands: Commands, log: SqlEventLog) -> None:
