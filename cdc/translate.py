@@ -1,8 +1,9 @@
-"""Changes to events: rows typed by their model, events for the streams they belong to. Pure."""
+"""Changes to events: rows typed by their model, events for the streams they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from cdc.images import Image
 from cdc.ingest import Addressed, Ingest, Translator
 from cdc.resolve import RowChange
 from eventstore.errors import DeclarationError, IncompleteRow, Refused
-from eventstore.model.codec import NewEvent, encode, event_id, meta_headers, now
+from eventstore.model.codec import NewEvent, encode, event_id, meta_headers
 from eventstore.model.log import ANY, Append
 from eventstore.model.message import Event, Meta, stamp
 from eventstore.model.stream import stream_name
@@ -24,7 +25,7 @@ _SHOWN = 80
 def translate(ingest: Ingest, table: str, change: Change[Any]) -> list[Event]:
     """The events that ``ingest`` makes of a change of ``table``, for tests of a translator::
 
-    assert translate(legacy, "public.product", Updated(a, b)) == [PriceChanged(old=a.price, new=b.price)]
+        assert translate(legacy, "public.product", Updated(a, b)) == [PriceChanged(old=a.price, new=b.price)]
 
     ``event.meta.stream`` says which stream each is for.
     """
@@ -44,19 +45,19 @@ def appends(ingest: str, translator: Translator[Any], change: RowChange) -> list
     An event's id is made of the change's place in the source, so a repetition is recognised.
     """
     streams: dict[str, list[NewEvent]] = {}
-    for ordinal, (key, event) in enumerate(_addressed(translator, change.table, typed_change(translator, change))):
+    for ordinal, (key, event) in enumerate(_addressed(translator, change.table, _typed_change(translator, change))):
         stream = stream_name(translator.category, key)
         streams.setdefault(stream, []).append(encode(event, event_id(f"{ingest}/{change.cause}", ordinal)))
     origin = change.origin
     correlation = f"{ingest}/{origin.transaction}" if origin.transaction else ""
-    at = origin.at or now()
+    at = origin.at or datetime.now(UTC)
     return [
         Append(stream, events, ANY, at, meta_headers(Meta(stream, 0, at, "", correlation, change.place)))
         for stream, events in streams.items()
     ]
 
 
-def typed_change(translator: Translator[Any], change: RowChange) -> Change[Any]:
+def _typed_change(translator: Translator[Any], change: RowChange) -> Change[Any]:
     """The change as the translator sees it; :class:`IncompleteRow` or :class:`Refused` if a row does not fit."""
     after = None if change.after is None else _typed(translator.row, change, change.after)
     before = None if change.before is None else _typed(translator.row, change, change.before)
@@ -83,7 +84,7 @@ def _unfit(model: type[BaseModel], change: RowChange, error: ValidationError) ->
     if missing:
         return IncompleteRow(
             f"{row} lacks {', '.join(missing)}",
-            f"{model.__name__} needs it, and the change has the columns {', '.join(change_columns(change))}",
+            f"{model.__name__} needs it, and the change has the columns {', '.join(_columns(change))}",
             f"give the field a default in {model.__name__} if the source dropped the column, then retry",
         )
     why = "; ".join(f"{'.'.join(map(str, e['loc']))} = {_clip(e['input'])}: {e['msg']}" for e in found)
@@ -94,7 +95,7 @@ def _unfit(model: type[BaseModel], change: RowChange, error: ValidationError) ->
     )
 
 
-def change_columns(change: RowChange) -> list[str]:
+def _columns(change: RowChange) -> list[str]:
     image = change.after or change.before
     return [] if image is None else list(image.row or ())
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from uuid import uuid4
 
 from sqlalchemy import Connection
 
@@ -12,7 +10,7 @@ from eventstore.errors import DeclarationError
 from eventstore.model.codec import encode, event_id, meta_headers
 from eventstore.model.log import Append, Appended, EventLog, Expect, ExpectedVersion
 from eventstore.model.message import Event, Meta, stamp
-from eventstore.model.request import Receipt
+from eventstore.model.request import Receipt, surroundings
 from eventstore.model.stream import split_stream
 from headwater.context import Context
 from headwater.parts import Parts
@@ -31,17 +29,10 @@ def append(
 ) -> dict[str, Receipt]:
     """Append ``{stream: events}``; the first refusal is raised, and the caller's transaction is to roll back."""
     _check_first(connection)
-    known_as = context.get("id") or str(uuid4())
-    meta = Meta(
-        at=context.get("at") or datetime.now(UTC),
-        correlation_id=context.get("correlation_id") or known_as,
-        causation_id=context.get("causation_id") or known_as,
-        tenant=context.get("tenant"),
-        user=context.get("user"),
-        traceparent=context.get("traceparent"),
-    )
+    meta = surroundings("an append", **context)
+    meta = meta._replace(causation_id=meta.causation_id or meta.id)
     wanted = {stream: list(new) for stream, new in events.items() if new}
-    appends = [_append(parts, stream, new, expected, known_as, meta) for stream, new in wanted.items()]
+    appends = [_append(parts, stream, new, expected, meta) for stream, new in wanted.items()]
     receipts = {}
     for one, outcome in zip(appends, log.append(appends, connection=connection), strict=True):
         if not isinstance(outcome, Appended):
@@ -61,11 +52,9 @@ def _check_first(connection: Connection) -> None:
     connection.info[_MARK] = transaction
 
 
-def _append(
-    parts: Parts, stream: str, events: Sequence[Event], expected: Expected, known_as: str, meta: Meta
-) -> Append:
+def _append(parts: Parts, stream: str, events: Sequence[Event], expected: Expected, meta: Meta) -> Append:
     _check_applied(parts, stream, events)
-    new = [encode(event, event_id(f"{known_as}/{stream}", n)) for n, event in enumerate(events)]
+    new = [encode(event, event_id(f"{meta.id}/{stream}", n)) for n, event in enumerate(events)]
     wanted = expected.get(stream, Expect.ANY) if isinstance(expected, Mapping) else expected
     return Append(stream, new, wanted, meta.at, meta_headers(meta))
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError
 
 from eventstore.errors import CommandError, DeclarationError
 from eventstore.model.aggregate import Aggregate, target
-from eventstore.model.codec import command_digest, now
+from eventstore.model.codec import command_digest
 from eventstore.model.message import Command, Event, Meta
 from eventstore.model.record import Position
 
@@ -76,14 +76,38 @@ def request(
             f"add one to {aggregate.__name__}, or send the command to the aggregate that has it",
         )
     stream = target(aggregate, command)
+    meta = surroundings(
+        type(command).__name__,
+        id=id,
+        at=at,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        tenant=tenant,
+        user=user,
+        traceparent=traceparent,
+    )
+    meta = meta._replace(stream=stream, version=0)
+    return Request(command, aggregate, stream, meta, _digest(command) if id is not None else "", expected)
+
+
+def surroundings(
+    what: str,
+    *,
+    id: str | None = None,
+    at: datetime | None = None,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+    tenant: str | None = None,
+    user: str | None = None,
+    traceparent: str | None = None,
+) -> Meta:
+    """What a caller says about a command or about events, checked and completed; ``what`` names it in errors."""
     for name, text in zip(_TEXTS, (id, correlation_id, causation_id, tenant, user, traceparent), strict=True):
         if text is not None:
-            _check_text(command, name, text)
+            _check_text(what, name, text)
     known_as = id or urandom(16).hex()
-    meta = Meta(
-        stream=stream,
-        version=0,
-        at=now() if at is None else _utc(command, at),
+    return Meta(
+        at=datetime.now(UTC) if at is None else _utc(what, at),
         id=known_as,
         correlation_id=correlation_id or known_as,
         causation_id=causation_id or "",
@@ -91,26 +115,25 @@ def request(
         user=user,
         traceparent=traceparent,
     )
-    return Request(command, aggregate, stream, meta, _digest(command) if id is not None else "", expected)
 
 
-def _check_text(command: Command, name: str, text: str) -> None:
+def _check_text(what: str, name: str, text: str) -> None:
     try:
         fits = 0 < len(text.encode()) <= MAX_TEXT_LENGTH and "\x00" not in text
     except UnicodeEncodeError:
         fits = False
     if not fits:
         raise CommandError(
-            f"{type(command).__name__} was sent with {name}={text[:40]!r}",
+            f"{what} was sent with {name}={text[:40]!r}",
             f"metadata is text of 1 to {MAX_TEXT_LENGTH} bytes in UTF-8 without NUL",
             f"give another {name}, or leave it out",
         )
 
 
-def _utc(command: Command, at: datetime) -> datetime:
+def _utc(what: str, at: datetime) -> datetime:
     if at.tzinfo is None:
         raise CommandError(
-            f"{type(command).__name__} was sent with at={at}",
+            f"{what} was sent with at={at}",
             "a time without a zone is a different moment on every machine",
             "give it one: datetime.now(UTC)",
         )

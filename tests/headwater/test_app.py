@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, select
@@ -16,6 +18,7 @@ from headwater import (
     Aggregate,
     App,
     Command,
+    CommandError,
     CommandIdReused,
     DeclarationError,
     Event,
@@ -228,6 +231,12 @@ def test_a_repeated_append_gives_the_first_receipts(app: App) -> None:
     again = app.append(new, id="once")["tank-t-1"]
     assert again.repeated
     assert again.position == first.position
+
+
+@pytest.mark.parametrize("context", [{"at": datetime(2026, 1, 1)}, {"user": "a\x00b"}, {"id": ""}])
+def test_what_surrounds_an_append_is_checked_as_for_a_command(small: App, context: Any) -> None:
+    with pytest.raises(CommandError, match="an append was sent with"):
+        small.append({"tank-t-1": [Filled(litres=Decimal(1))]}, **context)
 
 
 def test_an_event_its_aggregate_cannot_apply_is_not_appended(small: App) -> None:
