@@ -17,8 +17,8 @@ from typing import Generic, Self, TypeVar
 
 from eventstore.errors import Rejected
 from eventstore.model.aggregate import Aggregate, apply
+from eventstore.model.answer import ask
 from eventstore.model.codec import encode
-from eventstore.model.commands import ask
 from eventstore.model.message import Command, Event, Meta, stamp
 from eventstore.model.repository import Loaded
 from eventstore.model.request import request
@@ -53,11 +53,11 @@ class Given(Generic[A]):
         Anything but a refusal is raised at once: it is a fault of the aggregate, not an answer.
         """
         asked = request(self._aggregate, command, id="test", at=at, tenant=tenant, user=user)
-        decision = ask(asked, Loaded(self._state(), len(self._history)))
-        if decision.failure is not None and not isinstance(decision.failure, Rejected):
-            raise decision.failure
-        self._refusal = decision.failure
-        self._answer = [] if decision.failure else decision.events
+        answer = ask(asked, Loaded(self._state(), len(self._history)))
+        if answer.failure is not None and not isinstance(answer.failure, Rejected):
+            raise answer.failure
+        self._refusal = answer.failure
+        self._answer = [] if answer.failure else answer.events
         self._history += self._answer
         return self
 

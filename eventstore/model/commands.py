@@ -9,25 +9,23 @@ fresh one before it is said.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from eventstore.errors import (
     CommandError,
     CommandIdReused,
-    NoSuchStream,
     NotFound,
-    Rejected,
-    StreamExists,
     Unavailable,
     VersionConflict,
 )
-from eventstore.model.aggregate import Aggregate, apply, decide
-from eventstore.model.codec import NewEvent, decode, encode, event_id, meta_headers
+from eventstore.model.aggregate import Aggregate
+from eventstore.model.answer import Answer, ask
+from eventstore.model.codec import decode, event_id, meta_headers
 from eventstore.model.group import GroupCommit
 from eventstore.model.log import Append, Appended, EventLog, Outcome
-from eventstore.model.message import Event, stamp
+from eventstore.model.message import Event
 from eventstore.model.repository import Loaded, Repository
 from eventstore.model.request import Receipt, Request
 
@@ -104,24 +102,6 @@ class _Chain:
     rests_on: int | None = None
 
 
-@dataclass(slots=True)
-class Decision:
-    """What an aggregate answered: events, already applied to its state, or nothing, or a failure."""
-
-    events: list[Event]
-    new: list[NewEvent]
-    failure: Exception | None = None
-
-    @property
-    def to_store(self) -> bool:
-        return self.failure is None and bool(self.new)
-
-    @property
-    def spoiled(self) -> bool:
-        """Whether the state is not as stored any more: it refused halfway, or broke down."""
-        return self.failure is not None and bool(self.new or not isinstance(self.failure, (Rejected, VersionConflict)))
-
-
 class _Round:
     """One attempt at a group: decide each, append all at once, sort out what became of them.
 
@@ -159,21 +139,21 @@ class _Round:
 
     def _decide(self, n: int, request: Request) -> None:
         chain = self._chains.get(request.stream) or self._begin(request)
-        decision = ask(request, chain.loaded)
-        if chain.doubtful and not decision.to_store and self._refresh(request, chain, decision):
-            decision = ask(request, chain.loaded)
-        if decision.to_store:
-            self._add(n, request, chain, decision)
+        answer = ask(request, chain.loaded)
+        if chain.doubtful and not answer.to_store and self._refresh(request, chain, answer):
+            answer = ask(request, chain.loaded)
+        if answer.to_store:
+            self._add(n, request, chain, answer)
             return
-        if decision.spoiled:
+        if answer.spoiled:
             self._drop(request.stream)
-        answer = decision.failure or Receipt(request.stream, chain.loaded.version)
+        outcome: Receipt | BaseException = answer.failure or Receipt(request.stream, chain.loaded.version)
         if request.digest and (first := self._first_receipt(request)) is not None:
-            answer = first
+            outcome = first
         if chain.rests_on is None:
-            self.outcomes[n] = answer
+            self.outcomes[n] = outcome
         else:
-            self._resting.append((n, chain.rests_on, answer))
+            self._resting.append((n, chain.rests_on, outcome))
 
     def _begin(self, request: Request) -> _Chain:
         loaded = self._commands.take(request.stream)
@@ -196,9 +176,9 @@ class _Round:
             self._repository.refresh(read, request.stream)
         return Loaded(read.state.model_copy(deep=True), read.version)
 
-    def _refresh(self, request: Request, chain: _Chain, decision: Decision) -> bool:
+    def _refresh(self, request: Request, chain: _Chain, answer: Answer) -> bool:
         """Bring a doubtful state up to date; whether there is reason to decide again."""
-        if decision.spoiled or chain.loaded.version == 0:
+        if answer.spoiled or chain.loaded.version == 0:
             chain.loaded = self._repository.load(request.aggregate, request.stream)
             changed = True
         else:
@@ -206,12 +186,12 @@ class _Round:
         chain.doubtful, chain.began_at = False, chain.loaded.version
         return changed
 
-    def _add(self, n: int, request: Request, chain: _Chain, decision: Decision) -> None:
+    def _add(self, n: int, request: Request, chain: _Chain, answer: Answer) -> None:
         meta = request.meta
         append = Append(
             request.stream,
-            decision.new,
-            chain.loaded.version - len(decision.new),
+            answer.new,
+            chain.loaded.version - len(answer.new),
             meta.at,
             meta_headers(meta._replace(causation_id=meta.id)),
             request.digest,
@@ -219,7 +199,7 @@ class _Round:
         )
         chain.rests_on, chain.doubtful = len(self._appends), False
         self._appends.append(append)
-        self._decided.append((n, decision.events))
+        self._decided.append((n, answer.events))
         if request.digest:
             self._ids.add(meta.id)
 
@@ -254,9 +234,9 @@ class _Round:
         stored = [isinstance(result, Appended) and not result.repeated for result in results]
         for (n, events), result in zip(self._decided, results, strict=True):
             self._settle(n, events, result)
-        for n, append, answer in self._resting:
+        for n, append, outcome in self._resting:
             if stored[append]:
-                self.outcomes[n] = answer
+                self.outcomes[n] = outcome
             elif isinstance(failure := results[append], Exception) and not isinstance(failure, CommandError):
                 self.outcomes[n] = failure
         whole = {s: c for s, c in self._chains.items() if c.rests_on is None or stored[c.rests_on]}
@@ -273,7 +253,7 @@ class _Round:
                 return [error] * len(self._appends)
         return self._store_apart(streams)
 
-    def _store_apart(self, streams: Sequence[str] | dict[str, None]) -> Sequence[Outcome | Exception]:
+    def _store_apart(self, streams: Iterable[str]) -> Sequence[Outcome | Exception]:
         """Something about one of the streams is at fault, and the others are not to suffer for it."""
         results: dict[int, Outcome | Exception] = {}
         for stream in streams:
@@ -310,45 +290,3 @@ class _Round:
 def _snapshot_due(chain: _Chain) -> bool:
     every = type(chain.loaded.state).snapshot_every
     return bool(every) and chain.began_at // every != chain.loaded.version // every
-
-
-def ask(request: Request, loaded: Loaded[Aggregate]) -> Decision:
-    """Let the aggregate decide, applying each event as it comes; encoded, so that nothing unstorable passes."""
-    command, meta = stamp(request.command, request.meta), request.meta
-    decision = Decision([], [])
-    try:
-        _check_version(request, loaded.version)
-        for event in decide(loaded.state, command):
-            new = encode(event, event_id(meta.id, len(decision.new)))
-            decision.new.append(new)
-            version = loaded.version + 1
-            if hasattr(event, "_hw_meta"):  # one that was returned before, such as a constant
-                event = event.model_copy()
-            surrounding = meta._replace(version=version, id=new.id, causation_id=meta.id)
-            apply(loaded.state, stamp(event, surrounding))
-            loaded.version = version
-            decision.events.append(event)
-    except Exception as error:
-        decision.failure = error
-    return decision
-
-
-def _how_to_begin(request: Request) -> str:
-    """What to do where no command can begin a stream, which nobody wants."""
-    if any(decider.new for decider in request.aggregate.deciders.values()):
-        return ""
-    return f"a command that begins a stream is declared so: @handles({type(request.command).__name__}, new=True)"
-
-
-def _check_version(request: Request, version: int) -> None:
-    new = request.aggregate.deciders[type(request.command)].new
-    if new and version:
-        raise StreamExists(
-            f"{request.stream} exists already, at version {version}", f"{type(request.command).__name__} creates it"
-        )
-    if not new and not version:
-        raise NoSuchStream(
-            f"{request.stream} does not exist", f"{type(request.command).__name__} needs it to", _how_to_begin(request)
-        )
-    if request.expected is not None and version != request.expected:
-        raise VersionConflict(request.stream, request.expected, version)
