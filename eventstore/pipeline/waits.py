@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, select
 
-from eventstore.errors import Parked, WaitError, WaitTimeout
+from eventstore.errors import Parked, WaitError, WaitTimeout, told
 from eventstore.model.record import Position, TopicPartition
 from eventstore.pipeline.progress import progress_of
 from eventstore.pipeline.states import OPEN, PipelineState
@@ -166,12 +166,28 @@ def _dead_letter_among(connection: Connection, wait: _Wait) -> Parked | None:
             .order_by(letter.id)
         ).first()
         if row is not None:
-            return Parked(
-                f"{wait.pipeline} could not handle what is awaited: dead letter {row.id} of {row.key} is {row.state}",
-                row.error or "it waits behind another dead letter of its key",
-                f"headwater dlq show {row.id}",
-            )
+            what = f"{wait.pipeline} could not handle what is awaited: dead letter {row.id} of {row.key} is {row.state}"
+            if row.error:
+                return Parked(what, row.error, f"headwater dlq show {row.id}")
+            return Parked(what, *_behind_which(connection, wait, row.id, row.key))
     return None
+
+
+def _behind_which(connection: Connection, wait: _Wait, id: int, key: str) -> tuple[str, str]:
+    """Why and fix of a dead letter that did not fail itself: what it waits behind is what matters."""
+    letter = schema.dead_letter.c
+    first = connection.execute(
+        select(letter.id, letter.error)
+        .where(letter.pipeline == wait.pipeline, letter.generation == wait.generation, letter.key == key)
+        .where(letter.id < id, letter.state.in_(OPEN), letter.error != "")
+        .order_by(letter.id)
+    ).first()
+    if first is None:
+        return "it waits behind another dead letter of its key", f"headwater dlq show {id}"
+    what, why, _ = told(first.error)
+    return f"it waits behind dead letter {first.id}: {what}" + (
+        f"; {why}" if why else ""
+    ), f"headwater dlq show {first.id}"
 
 
 def _succeed(wait: _Wait) -> None:

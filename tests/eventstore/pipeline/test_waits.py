@@ -31,7 +31,7 @@ def test_waiting_for_a_dead_letter_says_so(bench: Any, waits: Waits) -> None:
     bench.handler.broken = {1}
     bench.catch_up()
     ends = bench.log.source(["thing"]).ends()
-    with pytest.raises(Parked, match="waits behind another dead letter"):
+    with pytest.raises(Parked, match=r"waits behind dead letter 1: .*cannot handle 1"):
         waits.submit("tally", 1, ends, 10).result()
     with pytest.raises(Parked, match="cannot handle 1"):
         waits.submit("tally", 1, ends, 10, first=dict.fromkeys(ends, 0)).result()
