@@ -27,11 +27,11 @@ from headwater.context import Context
 from headwater.guard import inside_transaction, outside_transaction
 from headwater.operations import Operations
 from headwater.parts import AnyProjection, Part
-from projections import Projection, get
+from projections import Projection, SqlProjection, get
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R")
-Wait: TypeAlias = AnyProjection | Sequence[AnyProjection] | None
+Wait: TypeAlias = AnyProjection | str | Sequence[AnyProjection | str] | None
 
 
 class App(Operations):
@@ -59,18 +59,19 @@ class App(Operations):
     ) -> Receipt:
         """Run ``command`` and return its receipt; or raise what it was refused with.
 
-        ``wait``: a projection (or several) that must show the outcome before this returns, within ``timeout``
-        seconds. ``expected``: the version its stream must be at. The rest, among it ``id`` which makes the
-        command idempotent: :class:`~headwater.context.Context`.
+        ``wait``: a projection, its name, or several, that must show the outcome before this returns, within
+        ``timeout`` seconds; the command is stored in any case. ``expected``: the version its stream must be at.
+        The rest, among it ``id`` which makes the command idempotent: :class:`~headwater.context.Context`.
 
         :class:`Rejected`, :class:`VersionConflict`, :class:`CommandIdReused`, :class:`NotStorable`,
         :class:`Parked`, :class:`WaitTimeout`, :class:`Unavailable`.
         """
         outside_transaction("execute")
+        wanted = self._wanted(wait)
         made = request(self.parts.aggregate_for(type(command)), command, expected=expected, **context)
         receipt = self.resources.commands.execute(made)
-        if wait is not None:
-            self._arrival(wait, receipt, timeout).result()
+        if wanted:
+            self._arrival(wanted, receipt, timeout).result()
         return receipt
 
     def submit(
@@ -84,13 +85,14 @@ class App(Operations):
     ) -> Future[Receipt]:
         """:meth:`execute` without waiting for it: the same arguments, and a future of the receipt."""
         outside_transaction("submit")
+        wanted = self._wanted(wait)
         made = request(self.parts.aggregate_for(type(command)), command, expected=expected, **context)
         decided = self.resources.commands.submit(made)
-        if wait is None:
+        if not wanted:
             return decided
         return futures.then(
             decided,
-            lambda receipt: futures.after(self._arrival(wait, receipt, timeout), lambda _: receipt),
+            lambda receipt: futures.after(self._arrival(wanted, receipt, timeout), lambda _: receipt),
         )
 
     # ---------------------------------------------------------------- reading
@@ -104,7 +106,7 @@ class App(Operations):
         """
         self.parts.projection(projection)
         if after is not None:
-            self._arrival(projection, after, timeout).result()
+            self._arrival([projection], after, timeout).result()
         return self._read_row(projection, key)
 
     def submit_get(
@@ -113,12 +115,12 @@ class App(Operations):
         """:meth:`get` as a future."""
         self.parts.projection(projection)
         readers = self.resources.readers
-        arrived = self._arrival(projection, after, timeout) if after is not None else futures.done(None)
+        arrived = self._arrival([projection], after, timeout) if after is not None else futures.done(None)
         return futures.then(arrived, lambda _: readers.submit(self._read_row, projection, key))
 
     def wait(self, projections: Wait, after: Receipt | Position, *, timeout: float = 5.0) -> None:
         """Return when these projections show what ``after`` reached."""
-        self._arrival(projections, after, timeout).result()
+        self._arrival(self._wanted(projections), after, timeout).result()
 
     def state(self, aggregate: type[A], key: object, *, version: int | None = None, at: datetime | None = None) -> A:
         """The state of an aggregate: now, as of a version, or as of a time. :class:`NotFound`."""
@@ -207,14 +209,17 @@ class App(Operations):
         with available(engine), reading(engine) as connection:
             return get(projection, key, connection)
 
-    def _arrival(self, projections: Wait, after: Receipt | Position, timeout: float) -> Future[None]:
+    def _wanted(self, wait: Wait) -> list[AnyProjection]:
+        """The projections to wait for. What is none is found before a command is stored, not after."""
+        given = [] if wait is None else [wait] if isinstance(wait, (str, Projection, SqlProjection)) else wait
+        return [self.parts.projection(one) for one in given]
+
+    def _arrival(self, projections: Sequence[AnyProjection], after: Receipt | Position, timeout: float) -> Future[None]:
         """A future that is done when all of ``projections`` show what ``after`` reached."""
         outside_transaction("waiting for a projection")
-        wanted = projections if isinstance(projections, Sequence) else [projections] if projections else []
         position, first = _span(after)
         waits, arrived = self.resources.waits, futures.done(None)
-        for projection in wanted:
-            found = self.parts.projection(projection)
+        for found in projections:
             topics = {topic_name(self.name, category) for category in self.parts.read_by(found)}
             target = {partition: offset for partition, offset in position.items() if partition[0] in topics}
             wait = waits.submit(found.name, pipelines.GENERATION, target, timeout, first=first)

@@ -42,16 +42,15 @@ def execute(
         receipt = app.execute(
             _read_command(app, command, sys.stdin.read() if data == "-" else data),
             id=id,
-            wait=wanted or None,
-            timeout=timeout,
             expected=expected,
             user=user,
             tenant=tenant,
         )
-    if json:
-        print_json(_receipt_document(receipt))
-    else:
-        _show(receipt)
+        if json:
+            print_json(_receipt_document(receipt))
+        else:
+            _show(receipt)
+        app.wait(wanted, receipt, timeout=timeout)  # the command is stored, and said to be, however this ends
 
 
 def _read_command(app: App, name: str, data: str) -> Command:

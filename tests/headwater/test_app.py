@@ -129,6 +129,21 @@ def test_waiting_ends_when_nobody_runs_the_projection(small: App) -> None:
         small.execute(Fill(tank_id="t-1", litres=Decimal(10)), wait=levels, timeout=0.05)
 
 
+def test_a_projection_can_be_waited_for_by_its_name(app: App) -> None:
+    with app.running():
+        app.execute(Fill(tank_id="t-1", litres=Decimal(10)), wait="levels")
+        assert app.get(levels, "t-1") is not None
+
+
+def test_a_wait_for_what_is_no_projection_is_refused_before_anything_is_stored(small: App) -> None:
+    stranger = Projection("stranger", into=Level)
+    for wait in ("levls", [stranger]):
+        with pytest.raises((NotFound, DeclarationError)):
+            small.execute(Fill(tank_id="t-1", litres=Decimal(10)), wait=wait)
+    with pytest.raises(NotFound):
+        small.state(Tank, "t-1")
+
+
 def test_waiting_for_a_record_that_is_parked_says_so(app: App) -> None:
     with app.running(), pytest.raises(Parked, match="dead letter 1"):
         app.execute(Fill(tank_id="t-1", litres=Decimal(-1)), wait=levels, timeout=10)

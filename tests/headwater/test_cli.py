@@ -76,6 +76,7 @@ def test_an_unknown_command_is_answered_with_what_was_meant(project: Path, cli: 
 def test_waiting_for_nobody_is_exit_code_5(project: Path, cli: Cli) -> None:
     done = cli("execute", "OpenAccount", OPEN, "--wait", "balances", "--timeout", "0.05", "--json")
     assert (done.code, done.error["code"]) == (5, "HW-502")
+    assert (done.json["stream"], done.json["version"]) == ("account-a-1", 1)  # it is stored all the same
 
 
 # -------------------------------------------------------------------- reading
