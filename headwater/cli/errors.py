@@ -34,6 +34,8 @@ class Said(NamedTuple):
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Print ``error`` to stderr, as a panel or as a JSON object; the exit code."""
     said = _say(error)
+    if said.code == "usage" and not said.what:
+        return said.exit_code  # nothing was asked, and the help that was printed is the answer
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if as_json:

@@ -74,8 +74,10 @@ def _name(option: str, configuration: Configuration) -> str:
     if not name:
         raise SettingError(
             "no application is named",
-            "neither --app, nor HEADWATER_APP, nor [tool.headwater] in a pyproject.toml here or above says which",
-            'add to pyproject.toml: [tool.headwater] app = "shop.app:app"; or begin one: headwater init shop',
+            "neither --app, nor HEADWATER_APP (also in a file .env in this folder), nor [tool.headwater] in a "
+            "pyproject.toml here or above says which",
+            "run headwater in the application's folder; or write into .env there: HEADWATER_APP=shop:app, which is app in "
+            "shop.py; or begin one: headwater init shop",
         )
     return name
 

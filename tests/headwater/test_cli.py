@@ -27,6 +27,13 @@ def test_help_lists_every_verb_and_the_exit_codes(cli: Cli) -> None:
     assert "5 somebody should look" in shown
 
 
+@pytest.mark.parametrize("group", [(), ("dlq",), ("stream",), ("projection",)])
+def test_without_a_verb_there_is_the_help_and_no_error(group: tuple[str, ...], cli: Cli) -> None:
+    shown = cli(*group)
+    assert (shown.code, shown.err) == (2, "")
+    assert "Commands" in shown.out
+
+
 # -------------------------------------------------------------------- execute
 
 
