@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from eventstore.errors import NotStorable, Undecodable
 from eventstore.model.message import Command, Event, Meta, registry, stamp
 from eventstore.model.record import Record
-from eventstore.model.stored import CONTENT_TYPE, SCHEMA_URN, StoredHeaders
+from eventstore.model.stored import StoredHeaders
 
 _IDS = UUID("6f2b0a52-6a7c-5d0e-9a53-0d6d2f9f1d11")
 _UUID_MASK = (1 << 128) - 1 ^ (0xF << 76 | 0x3 << 62)
@@ -93,22 +93,6 @@ def command_digest(command: Command) -> str:
     """What tells one command's payload from another's under the same id."""
     payload = type(command).__pydantic_serializer__.to_json(command)
     return hashlib.sha256(type(command).__name__.encode() + b"\0" + payload).hexdigest()[:32]
-
-
-def headers(source: str, new: NewEvent, meta: Meta, extra: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a stored event; ``source`` is the application, ``extra`` what :func:`meta_headers` made."""
-    return {
-        "ce_specversion": "1.0",
-        "ce_id": new.id,
-        "ce_type": new.type,
-        "ce_source": f"/{source}",
-        "ce_subject": meta.stream,
-        "ce_time": meta.at.isoformat(),
-        "ce_sequence": str(meta.version),
-        "ce_dataschema": f"{SCHEMA_URN}{new.type}:{new.schema}",
-        "content-type": CONTENT_TYPE,
-        **extra,
-    }
 
 
 def meta_headers(meta: Meta) -> dict[str, str]:
@@ -206,7 +190,3 @@ def _upcast(kind: type[Event], value: bytes, stored: int) -> dict[str, Any]:
     for to in range(stored + 1, kind.event_version + 1):
         data = kind.upcasters[to](data)
     return data
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

@@ -14,14 +14,14 @@ import orjson
 from eventstore.errors import Undecodable
 from eventstore.model.message import Meta
 
-CONTENT_TYPE = "application/json"
+_CONTENT_TYPE = "application/json"
 SCHEMA_URN = "urn:headwater:event:"
 UNREADABLE = "hw_unreadable"
 """The header that holds what should have been others, where somebody changed them in the database."""
 
 
 class StoredHeaders(Mapping[str, str]):
-    """The headers that :func:`eventstore.model.codec.headers` gives for the event, made when first asked for.
+    """The headers of a stored event, made when first asked for; see :mod:`eventstore.model.codec`.
 
     ``source`` is the application; ``type`` and ``schema`` are the name of the event and the version of its data;
     ``where`` is its stream, version, time in UTC, and id; ``extra`` is the JSON of what
@@ -59,7 +59,7 @@ class StoredHeaders(Mapping[str, str]):
                 "ce_time": at.isoformat(),
                 "ce_sequence": str(version),
                 "ce_dataschema": f"{SCHEMA_URN}{self.type}:{self.schema}",
-                "content-type": CONTENT_TYPE,
+                "content-type": _CONTENT_TYPE,
                 **self._others(),
             }
         return self._spelt

@@ -1,4 +1,4 @@
-"""Names of streams, record keys and topics, and the partition a stream lives in."""
+"""Names of streams and topics, and the partition a stream lives in."""
 
 from __future__ import annotations
 
@@ -60,19 +60,6 @@ def split_stream(stream: str) -> tuple[str, str]:
     if not dash or not key or not _CATEGORY.fullmatch(category):
         raise DeclarationError(f"{stream!r} is not the name of a stream", "streams are named <category>-<key>")
     return category, key
-
-
-def record_key(stream: str, version: int) -> str:
-    """``"<stream>:<version>"``: unique, so compaction of an events topic removes nothing."""
-    return f"{stream}:{version}"
-
-
-def split_record_key(key: str) -> tuple[str, int]:
-    """The reverse of :func:`record_key`: split at the last ``:``."""
-    stream, colon, version = key.rpartition(":")
-    if not colon or not version.isdecimal():
-        raise ValueError(f"{key!r} is not a record key <stream>:<version>")
-    return stream, int(version)
 
 
 def topic_name(app: str, category: str) -> str:

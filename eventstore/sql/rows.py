@@ -28,7 +28,10 @@ def select_records(connection: Connection, where: Mapping[str, object], order: s
 
 
 def to_record(app: str, row: Sequence[Any]) -> Record:
-    """A stored event with the headers that Kafka would hold."""
+    """A stored event with the headers that Kafka would hold.
+
+    Its key is ``<stream>:<version>``: unique, so that compaction of an events topic removes nothing.
+    """
     topic, partition, offset, stream, version, id, type, schema, at, data, extra = row
     try:
         if isinstance(at, str):

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from eventstore.model.codec import encode, event_id, headers
-from eventstore.model.message import Event, Meta
+from eventstore.model.codec import encode, event_id
+from eventstore.model.message import Event
 from eventstore.model.record import Record
 from eventstore.sql.engine import reading, writing
+from eventstore.sql.rows import to_record
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -35,9 +36,8 @@ class Recorder:
         offset = len(self.records)
         at = START + timedelta(seconds=offset)
         new = encode(event, event_id(stream, version))
-        stored = headers("shop", new, Meta(stream, version, at, new.id), {})
-        topic = f"shop.{stream.partition('-')[0]}"
-        return Record(topic, 0, offset, f"{stream}:{version}".encode(), new.data, stored, at)
+        place = (f"shop.{stream.partition('-')[0]}", 0, offset, stream, version)
+        return to_record("shop", (*place, new.id, new.type, new.schema, at, new.data.decode(), "{}"))
 
 
 class Drive:

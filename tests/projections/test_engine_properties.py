@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Numeric
 from sqlalchemy.orm import Mapped, mapped_column
 
-from eventstore.model.codec import encode, event_id, headers
+from eventstore.model.codec import encode, event_id
 from eventstore.model.message import Event, Meta
 from eventstore.model.record import Record
 from eventstore.sql.engine import reading, writing
+from eventstore.sql.rows import to_record
 from projections import DELETE, Delete, Projection, ProjectionHandler, ReadModel, fold, get
 
 
@@ -149,5 +150,5 @@ def test_rows_do_not_depend_on_how_the_log_is_cut(
 
 def _record(offset: int, key: str, event: Event) -> Record:
     new = encode(event, event_id(key, offset))
-    stored = headers("cut", new, Meta(f"thing-{key}", offset + 1, id=new.id), {})
-    return Record("cut.thing", 0, offset, f"thing-{key}:{offset + 1}".encode(), new.data, stored)
+    place = ("cut.thing", 0, offset, f"thing-{key}", offset + 1)
+    return to_record("cut", (*place, new.id, new.type, new.schema, Meta().at, new.data.decode(), "{}"))

@@ -10,7 +10,7 @@ import pytest
 from eventstore.errors import DeclarationError
 from eventstore.model.aggregate import Aggregate, applies, apply, decide, handles, target
 from eventstore.model.message import Command, Event
-from eventstore.model.stream import murmur2, partition_of, split_record_key, split_stream, stream_name
+from eventstore.model.stream import murmur2, partition_of, split_stream, stream_name
 from tests.bank import Account, Deposit, Deposited, Opened
 
 
@@ -160,21 +160,14 @@ def test_a_key_that_cannot_name_a_stream_is_refused(key: str) -> None:
         stream_name("order", key)
 
 
-def test_a_stream_is_split_at_its_first_dash_and_a_record_key_at_its_last_colon() -> None:
+def test_a_stream_is_split_at_its_first_dash() -> None:
     assert split_stream("order-o-1") == ("order", "o-1")
-    assert split_record_key("order-a:b:7") == ("order-a:b", 7)
 
 
 @pytest.mark.parametrize("name", ["order", "order-", "-o", "Order-1", ""])
 def test_what_is_no_stream_name_is_refused(name: str) -> None:
     with pytest.raises(DeclarationError, match="is not the name of a stream"):
         split_stream(name)
-
-
-@pytest.mark.parametrize("key", ["order-1", "order-1:", "order-1:x"])
-def test_what_is_no_record_key_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="is not a record key"):
-        split_record_key(key)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from eventstore.errors import DeclarationError, Undecodable
 from eventstore.model.aggregate import Aggregate, applies
-from eventstore.model.codec import SCHEMA_URN, decode
+from eventstore.model.codec import decode
 from eventstore.model.message import Command, Event, Meta, check_upcasters, registry, stamp, upcasts
 from eventstore.model.record import Record
+from eventstore.model.stored import SCHEMA_URN
 
 
 def record(type: str, version: int, data: bytes) -> Record:
