@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Float, Update, and_, bindparam, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    literal_column,
+    select,
+    update,
+)
 
 from eventstore.errors import LeaseLost
 from eventstore.model.record import TopicPartition
 from eventstore.pipeline.states import PipelineState
 from eventstore.sql import schema
-from eventstore.sql.engine import is_sqlite, writing
+from eventstore.sql.engine import is_sqlite, reading, writing
 from eventstore.sql.upsert import insert_into
 
 
@@ -55,16 +68,19 @@ class Leases:
         ended (the lock file on SQLite).
         """
         cp = schema.checkpoint.c
+        free = (cp.lease_until <= self._now) | (cp.owner == "")
+        query = (
+            select(cp.topic, cp.partition, (cp.owner == self.owner).label("ours"), free.label("free"))
+            .where(self._mine())
+            .order_by(cp.topic, cp.partition)
+        )
+        named = set(partitions)
+        if not force and self._held_by_others(query, named, whole):
+            return None
         with writing(self._engine) as connection:
             ensure_pipeline(connection, self.pipeline, self.generation)
-            self._add(connection, partitions)
-            free = (cp.lease_until <= self._now) | (cp.owner == "")
-            rows = connection.execute(
-                select(cp.topic, cp.partition, (cp.owner == self.owner).label("ours"), free.label("free"))
-                .where(self._mine())
-                .order_by(cp.topic, cp.partition)
-                .with_for_update()
-            ).all()
+            self._add(connection, named)
+            rows = connection.execute(query.with_for_update()).all()
             ours = [(row.topic, row.partition) for row in rows if row.ours]
             others = [(row.topic, row.partition) for row in rows if not row.ours and (row.free or force)]
             wanted = [*ours, *others][:limit]
@@ -81,6 +97,13 @@ class Leases:
                 ).one()
                 lease.positions[topic, partition], lease.epochs[topic, partition] = taken
         return lease
+
+    def _held_by_others(self, query: Select[Any], partitions: set[TopicPartition], whole: bool) -> bool:
+        """Looked at without a lock: who waits is woken by every commit, and is not to disturb the holder."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        others = {(row.topic, row.partition) for row in rows if not row.ours and not row.free}
+        return bool(others) and (whole or (len(others) == len(rows) and partitions <= others))
 
     def advance(self, connection: Connection, lease: Lease, to: Mapping[TopicPartition, int]) -> None:
         """Move the positions in the batch's transaction. Epoch and position must be ours: :class:`LeaseLost`.

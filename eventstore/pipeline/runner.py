@@ -111,7 +111,7 @@ class Runner:
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Return when there may be something to do, at the latest after ``timeout`` seconds."""
-        timeout = min(timeout, LOOK_SECONDS)
+        timeout = min(timeout, LOOK_SECONDS, self._leases.seconds / 3)  # to renew the lease in time
         if self._leased and self._readable and self.pipeline.source is not None:
             self.pipeline.source.wait(self._batches.lease.positions, timeout)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventstore.errors import LeaseLost
-from eventstore.pipeline.lease import Leases
+from eventstore.pipeline.lease import Leases, ensure_pipeline
 from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.runner import Runner
 from eventstore.sql.engine import writing
@@ -42,6 +43,37 @@ def test_a_lease_that_is_held_is_not_given_to_another(bench: Any) -> None:
 def test_a_pipeline_is_leased_whole_or_not_at_all(bench: Any) -> None:
     leases(bench, "one").take(PARTITIONS, whole=False, limit=1)
     assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+
+
+def test_who_waits_for_a_lease_does_not_disturb_its_holder(bench: Any) -> None:
+    """Else every commit has all the others ask for the locks of the one that works: half its speed."""
+    one = leases(bench, "one")
+    one.take(PARTITIONS, whole=True)
+    with writing(bench.engine) as connection:
+        ensure_pipeline(connection, "tally", 1)
+        assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+        assert leases(bench, "two").take(PARTITIONS, whole=False) is None
+
+
+def test_an_idle_worker_keeps_its_lease_however_short(bench: Any) -> None:
+    worker, ended = runner(bench, "one", seconds=0.6), threading.Event()
+    worker.step()
+
+    def idle() -> None:
+        while not ended.is_set():
+            worker.wait()
+            worker.step()
+
+    thread = threading.Thread(target=idle)
+    thread.start()
+    try:
+        ends = time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            assert leases(bench, "two").take(PARTITIONS, whole=True) is None
+            time.sleep(0.02)
+    finally:
+        ended.set()
+        thread.join(10)
 
 
 def test_taking_raises_the_epoch_and_reads_the_position(bench: Any) -> None:
