@@ -59,4 +59,4 @@ class PipelineState(StrEnum):
     HALTED = "halted"
     """It cannot go on as things are: other logic, a position outside the log, another source database."""
     STOPPED = "stopped"
-    """Its leaseholder ended in order."""
+    """Its leaseholder ended in order, or its lease did without it."""

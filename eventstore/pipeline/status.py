@@ -64,10 +64,11 @@ def _status(connection: Connection, pipeline: Pipeline) -> PipelineStatus:
     end = dict(pipeline.source.ends()) if pipeline.source is not None else {}
     letters = _letters(connection, pipeline)
     recent = row is not None and time.time() - row.updated_at < RATE_SECONDS
+    owner = ", ".join(sorted({point.owner for point in points if point.owner and point.held}))
     return PipelineStatus(
         pipeline.name,
         pipeline.generation,
-        PipelineState(row.state) if row is not None else PipelineState.NEW,
+        _state(row.state, owner, points) if row is not None else PipelineState.NEW,
         row.reason if row is not None else "",
         position,
         end,
@@ -77,9 +78,15 @@ def _status(connection: Connection, pipeline: Pipeline) -> PipelineStatus:
         letters.get(LetterState.PARKED, 0),
         letters.get(LetterState.BLOCKED, 0),
         letters.get(LetterState.DUE, 0),
-        ", ".join(sorted({point.owner for point in points if point.owner and point.held})),
+        owner,
         row is not None and row.fingerprint not in ("", pipeline.handler.fingerprint) and any(position.values()),
     )
+
+
+def _state(said: str, owner: str, points: Sequence[object]) -> PipelineState:
+    """What the leaseholder last said; one that was killed said nothing any more, and its lease has ended."""
+    state = PipelineState(said)
+    return PipelineState.STOPPED if state is PipelineState.RUNNING and points and not owner else state
 
 
 def _letters(connection: Connection, pipeline: Pipeline) -> dict[LetterState, int]:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from eventstore.errors import AlreadyRunning
 from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
 from eventstore.pipeline.exclusive import exclusive
+from eventstore.sql import schema
+from eventstore.sql.engine import writing
 
 
 def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
@@ -100,6 +103,15 @@ def test_the_status_says_how_a_pipeline_stands(bench: Any) -> None:
     bench.catch_up()
     (after,) = statuses(bench.engine, [bench.pipeline()])
     assert (after.state, after.lag, after.handled, after.parked, after.blocked) == (PipelineState.STOPPED, 0, 2, 1, 0)
+
+
+def test_a_pipeline_whose_worker_was_killed_is_not_said_to_run(bench: Any) -> None:
+    bench.append("a", 1)
+    bench.catch_up()
+    with writing(bench.engine) as connection:  # what a killed worker leaves behind, once its lease has ended
+        connection.execute(update(schema.pipeline).values(state=PipelineState.RUNNING.value))
+    (status,) = statuses(bench.engine, [bench.pipeline()])
+    assert (status.state, status.owner) == (PipelineState.STOPPED, "")
 
 
 def test_a_pipeline_that_catches_up_does_not_starve_who_appends(sqlite_bench: Any) -> None:
