@@ -76,8 +76,8 @@ def _name(option: str, configuration: Configuration) -> str:
             "no application is named",
             "neither --app, nor HEADWATER_APP (also in a file .env in this folder), nor [tool.headwater] in a "
             "pyproject.toml here or above says which",
-            "run headwater in the application's folder; or write into .env there: HEADWATER_APP=shop:app, which is app in "
-            "shop.py; or begin one: headwater init shop",
+            "run headwater in the application's folder; or write HEADWATER_APP=shop:app, which is app in shop.py, into "
+            ".env there; or begin one: headwater init shop",
         )
     return name
 

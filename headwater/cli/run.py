@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headwater.cli.console import Json, console, note, number, print_json_line, say
+from headwater.cli.console import Json, console, note, number, plural, print_json_line, say
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.loading import opened
 from headwater.cli.status import explain_states, status_table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 5.0
-"""How often a line is printed where no terminal shows them in place."""
+"""How often lines of what changed are printed where no terminal shows them in place."""
 
 
 def run(
@@ -129,6 +129,7 @@ class _Display:
         self._handled: Counter[str] = Counter()
         self._printed_at = time.monotonic()
         self._shown: dict[str, tuple[Any, ...]] = {}
+        self._lines: dict[str, str] = {}
         self._live: Any = None
         if not json and sys.stderr.isatty():
             from rich.live import Live
@@ -192,4 +193,7 @@ class _Display:
         for one in found:
             dead = one.parked + one.blocked + one.due
             line = f"{one.name}: {one.state}, {number(self._handled[one.name])} handled, {number(one.lag)} behind"
-            note(line + (f", {number(dead)} dead letters" if dead else ""))
+            line += f", {plural(dead, 'dead letter')}" if dead else ""
+            if self._lines.get(one.name) != line:  # a log of a quiet night stays short
+                self._lines[one.name] = line
+                note(line)

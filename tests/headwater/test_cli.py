@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headwater.cli import run
 
 Cli = Callable[..., Any]
 OPEN = '{"account_id": "a-1", "owner": "Ada"}'
@@ -84,6 +87,26 @@ def test_waiting_for_nobody_is_exit_code_5(project: Path, cli: Cli) -> None:
     done = cli("execute", "OpenAccount", OPEN, "--wait", "balances", "--timeout", "0.05", "--json")
     assert (done.code, done.error["code"]) == (5, "HW-502")
     assert (done.json["stream"], done.json["version"]) == ("account-a-1", 1)  # it is stored all the same
+
+
+# -------------------------------------------------------------------- running
+
+
+def test_a_run_in_the_background_says_only_what_changed(
+    bank: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "LINE_SECONDS", 0.0)
+    app = importlib.import_module("bank.app").app
+    with app, run._Display(app, json=False) as display:
+        capsys.readouterr()
+        display.look()
+        display.look()
+        app.execute(importlib.import_module("bank.account").Deposit(account_id="a-1", amount=1))
+        display.look()
+    assert capsys.readouterr().err.splitlines() == [
+        "balances: new, 0 handled, 2 behind",
+        "balances: new, 0 handled, 3 behind",
+    ]
 
 
 # -------------------------------------------------------------------- reading
