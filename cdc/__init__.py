@@ -19,7 +19,7 @@ Types of columns (``types.Decimal(2)`` …) are in :mod:`cdc.types`.
 """
 
 from cdc import types
-from cdc.capture import CaptureSource, Progress
+from cdc.capture import CaptureSource
 from cdc.change import Change, Created, Deleted, Origin, Rekeyed, Updated
 from cdc.declared import declared_from
 from cdc.decode import Declared, Decoder
@@ -46,7 +46,6 @@ __all__ = [
     "Inspection",
     "Message",
     "Origin",
-    "Progress",
     "Rekeyed",
     "Row",
     "RowMessage",

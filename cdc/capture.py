@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -32,13 +32,6 @@ from eventstore.model.record import (
 
 BATCH_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Progress(NamedTuple):
-    """How far a file was read, in bytes as it is stored."""
-
-    read: int
-    total: int
 
 
 class CaptureSource:
@@ -148,12 +141,6 @@ class CaptureSource:
     def wait(self, position: Position, timeout: float) -> None:
         if position.get(self._partition, 0) >= self.ends()[self._partition]:
             self._closed.wait(timeout)
-
-    def progress(self) -> Progress:
-        reader = self._reader
-        if reader is None:
-            return Progress(0, self.path.stat().st_size)
-        return Progress(reader.bytes_read(), reader.size)
 
     def close(self) -> None:
         self._closed.set()

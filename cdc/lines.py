@@ -35,15 +35,14 @@ class LineReader:
         self._path, self._max = path, max_line_bytes
         self._number = 0
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise Unavailable(  # a pipe may block for ever, and has what was read of it no more
                     f"{path} cannot be read",
                     "it is a pipe or a device, and captures are read more than once",
                     "write it to a file first",
                 )
             self._raw: BinaryIO = path.open("rb")
-            self.size = status.st_size
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}", "", "check the path") from None
         except OSError as error:
@@ -90,10 +89,6 @@ class LineReader:
         while skipped < lines and self._pass_line():
             skipped += 1
         return skipped
-
-    def bytes_read(self) -> int:
-        """How far in the file it is, as the file is stored."""
-        return self._raw.tell()
 
     def close(self) -> None:
         self._file.close()

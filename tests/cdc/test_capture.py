@@ -307,16 +307,6 @@ def test_waiting_returns_at_once_when_there_is_something(write: Callable[..., Pa
         assert time.monotonic() - started < 5
 
 
-def test_progress_goes_from_nothing_to_all() -> None:
-    with CaptureSource(HISTORY) as source:
-        size = HISTORY.stat().st_size
-        assert source.progress() == (0, size)
-        source.read({(source.topic, 0): 0}, 2_000)
-        assert 0 < source.progress().read < size
-        everything(source, 1_000)
-        assert source.progress() == (size, size)
-
-
 def test_every_message_of_the_history_is_decoded() -> None:
     decoder = Decoder()
     with CaptureSource(HISTORY) as source:
