@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine, select
 
 from eventstore.errors import Parked, WaitError, WaitTimeout, told
-from eventstore.model.record import Position, TopicPartition
+from eventstore.model.record import Position, TopicPartition, reached
 from eventstore.pipeline.progress import progress_of
 from eventstore.pipeline.states import OPEN, PipelineState
 from eventstore.sql import schema
@@ -107,7 +107,7 @@ class Waits:
                     _fail(wait, error)
 
     def _settle(self, connection: Connection, wait: _Wait, standing: _Standing) -> None:
-        if all(standing.position.get(partition, 0) >= offset for partition, offset in wait.position.items()):
+        if reached(standing.position, wait.position):
             parked = _dead_letter_among(connection, wait)
             if parked is None:
                 _succeed(wait)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,7 +87,7 @@ class Wakeup:
             if self._teller is None:
                 self._teller = self._thread(self._tell, "headwater-notify")
 
-    def _thread(self, run: Any, name: str) -> threading.Thread:
+    def _thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
         return thread

@@ -12,8 +12,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from eventstore.pipeline import OnProgress
-from headwater.ingesting import FileProgress
+from headwater import FileProgress, OnProgress
 
 console = Console(highlight=False)
 
