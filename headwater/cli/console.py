@@ -49,8 +49,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table with these columns; those in ``right`` hold numbers."""
+def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
+    """An empty table with these columns; those in ``right`` hold numbers, those in ``whole`` names.
+
+    Numbers and names are not broken where a terminal is narrow, as long as something else can be.
+    """
     from rich import box
     from rich.table import Table
 
@@ -58,10 +61,13 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
         def add_row(self, *cells: Any, **style: Any) -> None:
             super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **style)
 
-    made = PrintableTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    made = PrintableTable(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold"
+    )
     for column in columns:
         is_number = column in right
-        made.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        is_whole = is_number or column in whole
+        made.add_column(column, justify="right" if is_number else "left", no_wrap=is_whole, overflow="fold")
     return made
 
 

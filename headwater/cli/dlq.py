@@ -43,7 +43,7 @@ def list_(
         print_json([summary(letter) for letter in found])
         return
     last = "note" if closed else "error"
-    made = table("id", "state", "pipeline", "key", "tries", last, right=("id", "tries"))
+    made = table("id", "state", "pipeline", "key", "tries", last, right=("id", "tries"), whole=("state", "pipeline"))
     for letter in found:
         error = letter.note if closed else _brief(letter.error) or "waits behind another of its key"
         style = "red" if letter.state == "parked" else None
@@ -223,7 +223,7 @@ def _tell(before: list[DeadLetter], after: list[DeadLetter], json: bool) -> None
     if json:
         print_json([{"was": was[letter.id], **summary(letter)} for letter in after])
     else:
-        made = table("id", "key", "was", "is", "error", right=("id",))
+        made = table("id", "key", "was", "is", "error", right=("id",), whole=("was", "is"))
         for letter in after:
             open_ = letter.closed_at is None
             error = _brief(letter.error) if open_ else letter.note

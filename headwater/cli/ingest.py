@@ -116,7 +116,7 @@ def _show_inspection(found: Inspection) -> None:
     """What is in one capture."""
     note(f"{found.path.name}: {plural(found.records, 'record')}")
     numbers = ("create", "update", "delete", "read", "truncate")
-    made = table("table", *numbers, "first", "last", right=numbers)
+    made = table("table", *numbers, "first", "last", right=numbers, whole=("table",))
     tables = sorted(found.tables.values(), key=lambda each: each.table)
     for one in tables:
         times = (short_time(at) if at is not None else "" for at in (one.first, one.last))

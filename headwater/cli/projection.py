@@ -27,7 +27,7 @@ def list_(context: typer.Context, json: Json = False) -> None:
     if json:
         print_json(found)
         return
-    made = table("projection", "tables", "events")
+    made = table("projection", "tables", "events", whole=("projection",))
     for one in found:
         made.add_row(one["name"], ", ".join(one["tables"]), ", ".join(one["events"]))
     say(made)
@@ -106,7 +106,7 @@ def _explained(name: str, found: Explanation) -> dict[str, Any]:
 
 def _show(name: str, found: Explanation) -> None:
     """A line for every column that an event changed."""
-    made = table("at", "event", "handler", "column", "old", "new")
+    made = table("at", "event", "handler", "column", "old", "new", whole=("column",))
     for step in found.steps:
         meta = step.event.meta
         lead = [short_time(meta.at), f"{meta.stream}:{meta.version}  {step.event.event_name}", step.handler]

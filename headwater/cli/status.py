@@ -30,7 +30,7 @@ def status(context: typer.Context, json: Json = False) -> None:
 def status_table(found: Sequence[PipelineStatus]) -> Table:
     """A line a pipeline."""
     numbers = ("lag", "records/s", "handled", "parked", "blocked", "due")
-    made = table("pipeline", "state", *numbers, "run by", right=numbers)
+    made = table("pipeline", "state", *numbers, "run by", right=numbers, whole=("pipeline", "state"))
     for one in found:
         counts = (one.lag, one.rate, one.handled, one.parked, one.blocked, one.due)
         made.add_row(one.name, one.state.value, *map(number, counts), one.owner or "nobody", style=_style(one))

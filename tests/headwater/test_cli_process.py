@@ -101,6 +101,13 @@ def test_a_narrow_terminal_gets_narrow_lines(project: Path, cli: Cli) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 60
 
 
+def test_names_stay_whole_in_a_terminal_of_80_columns(project: Path, cli: Cli) -> None:
+    source = (project / "bank" / "balances.py").read_text()
+    (project / "bank" / "balances.py").write_text(source.replace('"balances"', '"balances-by-day"'))
+    lines = run("status", COLUMNS="80").stdout.splitlines()
+    assert lines[-1].split() == ["balances-by-day", "new", *["0"] * 6, "nobody"]
+
+
 def test_no_colours_where_nobody_looks(project: Path, cli: Cli) -> None:
     assert "\x1b" not in run("status").stdout
 
