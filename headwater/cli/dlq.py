@@ -36,6 +36,7 @@ def list_(
     from eventstore.pipeline import CLOSED, OPEN
 
     with opened(context) as app:
+        _check_pipeline(app, pipeline)
         states = CLOSED if closed else OPEN
         found = app.dead_letters.list(pipeline, states=states, key=key, after=after, limit=limit)
         open_ = sum(count for (_, state), count in app.dead_letters.counts().items() if state in OPEN)
@@ -51,7 +52,19 @@ def list_(
         made.add_row(*row, style=style)
     if found:
         say(made)
-    note(f"{plural(open_, 'open dead letter')}" + (", more with --after" if len(found) == limit else ""))
+    said = plural(open_, "open dead letter")
+    if closed or key or pipeline or after:
+        said = f"{number(len(found))} shown, {said} in all"
+    note(said + (", more with --after" if len(found) == limit else ""))
+
+
+def _check_pipeline(app: App, name: str | None) -> None:
+    """Refuse a name that neither the application nor a dead letter has: that nothing was found is no good news then."""
+    from eventstore.errors import NotFound
+
+    known = {*app.parts.projections, *app.parts.ingests, *(pipeline for pipeline, _ in app.dead_letters.counts())}
+    if name is not None and name not in known:
+        raise NotFound(f"there is no pipeline {name!r}", f"this application has {', '.join(sorted(known)) or 'none'}")
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:
@@ -162,6 +175,7 @@ def retry(
     if id is None and key is None and pipeline is None:
         raise typer.BadParameter("say which: an ID, --key KEY, or --pipeline NAME")
     with opened(context) as app:
+        _check_pipeline(app, pipeline)
         before = _chosen(app, id, key, pipeline)
         chosen = {letter.pipeline for letter in before}
         mended = [status.name for status in app.status() if status.stale and status.name in chosen]
@@ -181,6 +195,7 @@ def collapse(
 ) -> None:
     """Keep only the newest change of a key, which carries the whole row, and try that one again."""
     with opened(context) as app:
+        _check_pipeline(app, pipeline)
         before = app.dead_letters.list(pipeline, key=key, limit=None)
         app.collapse(key, pipeline=pipeline)
         after = _worked_off(app, before)
@@ -205,8 +220,13 @@ def discard(
 
 def _chosen(app: App, id: int | None, key: str | None, pipeline: str | None) -> list[DeadLetter]:
     """What a retry is about, and what waits behind it."""
+    from eventstore.errors import NotFound
+
     if id is None:
-        return app.dead_letters.list(pipeline, key=key, limit=None)
+        found = app.dead_letters.list(pipeline, key=key, limit=None)
+        if key is not None and not found:
+            raise NotFound(f"there is no open dead letter of {key}", "", "headwater dlq list shows them")
+        return found
     letter = app.dead_letters.get(id)
     behind = app.dead_letters.list(letter.pipeline, key=letter.key, limit=None)
     return [letter, *(one for one in behind if one.id != id)]

@@ -116,6 +116,22 @@ def test_a_retry_that_fails_again_stays_parked(ingested: Cli) -> None:
     assert "0 dead letters closed" in ingested("dlq", "retry", "--key", EMAIL).err
 
 
+@pytest.mark.parametrize("verb", ["list", "retry"])
+def test_a_pipeline_that_nobody_knows_is_no_good_news(verb: str, ingested: Cli) -> None:
+    done = ingested("dlq", verb, "--pipeline", "legcy", "--json")
+    assert (done.code, done.error["what"]) == (1, "there is no pipeline 'legcy'")
+
+
+def test_a_retry_of_a_key_that_waits_for_nothing_says_so(ingested: Cli) -> None:
+    done = ingested("dlq", "retry", "--key", "public.product:SKU-0001", "--json")
+    assert (done.code, done.error["code"]) == (1, "HW-700")
+
+
+def test_a_choice_of_dead_letters_says_how_many_there_are_in_all(ingested: Cli) -> None:
+    every = ingested("dlq", "list").err.strip()
+    assert ingested("dlq", "list", "--closed").err.strip() == f"0 shown, {every} in all"
+
+
 def test_a_retry_needs_to_know_what(ingested: Cli) -> None:
     assert ingested("dlq", "retry").code == 2
 
