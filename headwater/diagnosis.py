@@ -84,7 +84,7 @@ def _reachable(app: App) -> Iterator[Finding]:
         if is_sqlite(engine) and not Path(engine.url.database or "").exists():
             yield Finding("database", "warning", f"{describe(engine)} does not exist yet", "the first use makes it")
             return
-        with available(engine), writing(engine) as connection:
+        with migrate.a_database(engine), available(engine), writing(engine) as connection:
             connection.execute(text("SELECT 1"))
         yield Finding("database", "ok", f"{describe(engine)} can be reached and written")
         yield from _sqlite_file(engine) if is_sqlite(engine) else _postgres_clock(engine)
@@ -184,7 +184,8 @@ def _pipelines(app: App) -> Iterator[Finding]:
                 f"headwater projection rebuild {status.name}",
             )
         elif status.lag and not status.owner:
-            behind = f"{status.name} is {status.lag:,} records behind, and nobody runs it"
+            records = "1 record" if status.lag == 1 else f"{status.lag:,} records"
+            behind = f"{status.name} is {records} behind, and nobody runs it"
             yield Finding("pipelines", "warning", behind, "", "headwater run")
         else:
             yield Finding("pipelines", "ok", f"{status.name}: {status.state}, {status.lag:,} behind")

@@ -24,7 +24,7 @@ _version = Table(VERSION_TABLE, MetaData(schema=SCHEMA), Column("version_num", T
 
 def current(engine: Engine) -> str | None:
     """The revision that the tables are at; None when there are none."""
-    with _a_database(engine), available(engine), reading(engine) as connection:
+    with a_database(engine), available(engine), reading(engine) as connection:
         try:
             return connection.scalar(select(_version.c.version_num))
         except (OperationalError, ProgrammingError) as error:
@@ -34,7 +34,7 @@ def current(engine: Engine) -> str | None:
 
 
 @contextmanager
-def _a_database(engine: Engine) -> Iterator[None]:
+def a_database(engine: Engine) -> Iterator[None]:
     """A file that SQLite cannot read is not ours to write to."""
     try:
         yield

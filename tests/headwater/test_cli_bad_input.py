@@ -77,6 +77,14 @@ def test_doctor_names_a_path_that_no_file_can_have(project: Path, cli: Cli, monk
     assert "too long" in done.json[-1]["why"]
 
 
+def test_doctor_names_a_file_that_is_no_database(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "other.db").write_bytes(b"no database" * 1000)
+    monkeypatch.setenv("HEADWATER_DATABASE", "sqlite:///other.db")
+    done = cli("doctor", "--json")
+    assert done.code == 5
+    assert "is not a SQLite database" in done.json[-1]["what"]
+
+
 def test_what_would_steer_a_terminal_is_shown_as_it_is_written(project: Path, cli: Cli) -> None:
     key = "\x1b]0;owned\x07\x9b\u202e"
     cli("execute", "OpenAccount", json.dumps({"account_id": key, "owner": "Ada"}))
