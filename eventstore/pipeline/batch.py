@@ -72,31 +72,36 @@ class Batches:
 
     def handle(self, records: Sequence[Record]) -> None:
         """Handle ``records``, committing their positions. Raises what passes, and what stops the pipeline."""
+        error = self._failure(records)
+        if error is None:
+            return
+        if len(records) == 1:
+            self._again_or_park(records[0], error)
+        else:
+            half = len(records) // 2
+            self.handle(records[:half])
+            self.handle(records[half:])
+
+    def _failure(self, records: Sequence[Record]) -> BaseException | None:
+        """Handle ``records``; what one of them failed with, or None. Raises what is not about a record."""
         try:
             self._attempt(records)
         except BaseException as error:
             is_flood = isinstance(error, TooManyFailures) and len(records) > 1  # what comes before it is handled
             if _is_no_failure(error) and not is_flood:
                 raise
-            self.reset()
-            if len(records) == 1:
-                self._again_or_park(records[0], error)
-            else:
-                half = len(records) // 2
-                self.handle(records[:half])
-                self.handle(records[half:])
+            failure = error
+        else:
+            return None
+        self.reset()  # out of the handler, so that what fails next is not told as a consequence of this
+        return failure
 
     def _again_or_park(self, record: Record, error: BaseException) -> None:
         for _ in range(self._options.attempts - 1):
-            try:
-                self._attempt([record])
-            except BaseException as again:
-                if _is_no_failure(again):
-                    raise
-                error = again
-                self.reset()
-            else:
+            again = self._failure([record])
+            if again is None:
                 return
+            error = again
         self._attempt([record], guilty=error)
 
     def _attempt(self, records: Sequence[Record], guilty: BaseException | None = None) -> None:
@@ -231,7 +236,7 @@ class Batches:
         if parked and len(self._parked_at) + len(parked) > options.parked_limit:
             if alone:
                 self._parked_at.clear()
-            last = str(parked[-1]).partition("\n")[0]
+            last = deadletter.said(parked[-1]).partition("\n")[0]
             raise self._flood(
                 f"more than {options.parked_limit} records failed within {options.parked_window:g} s; "
                 f"the last one: {last}"

@@ -191,22 +191,30 @@ def _new_row(pipeline: str, generation: int, failure: Failure, now: datetime) ->
 def _error_columns(error: BaseException | None) -> dict[str, str]:
     if error is None:
         return {"error_type": "", "error": "", "traceback": "", "fingerprint": ""}
-    trace = "".join(tracebacks.format_exception(error))
+    trace = "".join(tracebacks.format_exception(error))[-_TRACEBACK_LENGTH:]
     return {
         "error_type": type(error).__name__,
-        "error": clean(str(error))[:_ERROR_LENGTH],
-        "traceback": clean(trace)[-_TRACEBACK_LENGTH:],
+        "error": clean(said(error)[:_ERROR_LENGTH]),
+        "traceback": clean(trace),
         "fingerprint": error_fingerprint(error),
     }
+
+
+def said(error: BaseException) -> str:
+    """What an error says of itself, which may fail too."""
+    try:
+        return str(error)
+    except Exception as unsaid:
+        return f"it cannot be printed: its __str__ raises {type(unsaid).__name__}"
 
 
 def error_fingerprint(error: BaseException) -> str:
     """The same for failures of one kind: by type, place in the code, and what was said without its values."""
     frames = tracebacks.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].name}" if frames else ""
-    said = error.what if isinstance(error, HeadwaterError) else str(error)
-    said = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "…", said)[:200]
-    return hashlib.sha256(f"{type(error).__name__}|{place}|{said}".encode(errors="replace")).hexdigest()[:12]
+    what = error.what if isinstance(error, HeadwaterError) else said(error)
+    kind = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "…", what[:_ERROR_LENGTH])[:200]
+    return hashlib.sha256(f"{type(error).__name__}|{place}|{kind}".encode(errors="replace")).hexdigest()[:12]
 
 
 def source_of(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from typing import Any
 
@@ -150,6 +151,17 @@ def test_undecodable_bytes_are_parked_and_block_their_key_at_once(bench: Any, ba
     parked, blocked = bench.letters.list()
     assert (parked.error_type, parked.attempts) == ("Undecodable", 1)
     assert (parked.state, blocked.state) == (LetterState.PARKED, LetterState.BLOCKED)
+
+
+def test_the_traceback_of_a_dead_letter_tells_of_its_own_failure_alone(bench: Any, batch: int) -> None:
+    bench.append("a", 1)
+    bench.append("b", 2)
+    bench.handler.broken = {1, 2}
+    bench.catch_up(batch=batch)
+    for letter in bench.letters.list():
+        other = 3 - json.loads(letter.record.value)["n"]
+        assert f"cannot handle {other}" not in letter.traceback
+        assert "During handling" not in letter.traceback
 
 
 def test_a_flood_of_failures_pauses_the_pipeline_and_parks_no_more(bench: Any, batch: int) -> None:

@@ -202,7 +202,14 @@ def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_ben
     assert bench.letters.list() == []
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, RecursionError, MemoryError, asyncio.CancelledError])
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "kind", [SystemExit, KeyboardInterrupt, RecursionError, MemoryError, asyncio.CancelledError, Unprintable]
+)
 def test_whatever_a_handler_raises_parks_its_record_and_no_other(bench: Any, kind: type[BaseException]) -> None:
     def raise_it(numbers: list[int]) -> None:
         if 2 in numbers:
