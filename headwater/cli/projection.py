@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headwater.cli.console import Json, clipped, note, plain, plural, print_json, say, table
+from headwater.cli.exit_codes import ExitCode
 from headwater.cli.loading import opened
 from headwater.cli.times import short_time
 
@@ -81,13 +82,20 @@ def explain(
     key: Annotated[list[str], typer.Argument(metavar="KEY...", help="The row's key; several columns: in their order.")],
     json: Json = False,
 ) -> None:
-    """Show how a row came to be: every event that touched it, with the columns it changed."""
+    """Show how a row came to be: every event that touched it, with the columns it changed.
+
+    Exit code 1: there is no such row. Exit code 5: the one in the table differs from what the log gives.
+    """
     with opened(context) as app:
         found = app.explain(name, _key(app, name, key))
     if json:
         print_json(_explained(name, found))
     else:
         _show(name, found)
+    if not found.same:
+        raise typer.Exit(ExitCode.ATTENTION)
+    if found.row is None:
+        raise typer.Exit(ExitCode.REFUSED)
 
 
 def _explained(name: str, found: Explanation) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def _explained(name: str, found: Explanation) -> dict[str, Any]:
 
     steps = [
         event_document(step.record)
-        | {"handler": step.handler, "deleted": step.deleted}
+        | {"handler": step.handler, "deleted": step.deleted, "error": step.error}
         | {"changes": {column: {"old": old, "new": new} for column, (old, new) in step.changes.items()}}
         for step in found.steps
     ]
@@ -113,16 +121,24 @@ def _show(name: str, found: Explanation) -> None:
         for column, (old, new) in step.changes.items():
             made.add_row(*lead, column, _cell(old), "deleted" if step.deleted else _cell(new))
             lead = ["", "", ""]
-        if not step.changes:
+        if step.error:
+            made.add_row(*lead, "", "", f"failed: {step.error}", style="red")
+        elif not step.changes:
             made.add_row(*lead, "", "", "nothing changed")
     if found.steps:
         say(made)
     if found.row is None and found.stored is None:
-        note(f"\n{name} has no row {found.key}" + (": it was deleted" if found.steps else ", and no event touched it"))
+        note(f"\n{name} has no row {found.key}{_why_none(found)}")
     elif found.same:
         say(f"\nthe row in the table is what the log gives ({plural(len(found.steps), 'event')})", style="green")
     else:
         _show_difference(found)
+
+
+def _why_none(found: Explanation) -> str:
+    if any(step.deleted for step in found.steps):
+        return ": it was deleted"
+    return ": its events could not be folded" if found.steps else ", and no event touched it"
 
 
 def _show_difference(found: Explanation) -> None:

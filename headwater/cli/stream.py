@@ -77,7 +77,11 @@ def state(
         aggregate = app.parts.aggregates.get(category)
         if aggregate is None:
             known = ", ".join(sorted(app.parts.aggregates)) or "none"
-            raise NotFound(f"no aggregate is of category {category!r}", f"this application has {known}")
+            raise NotFound(
+                f"no aggregate is of category {category!r}",
+                f"this application has {known}",
+                f"headwater stream show {stream} shows its events",
+            )
         loaded = app.load(aggregate, stream, version=version, at=parse_time(at) if at else None)
     fields = loaded.state.model_dump(mode="json")
     if json:
