@@ -204,15 +204,6 @@ def test_explain_of_a_row_that_is_not_there_is_exit_code_1(bank: Path, cli: Cli)
     assert "no event touched it" in shown.err
 
 
-def test_explain_says_which_event_failed_and_how(project: Path, cli: Cli) -> None:
-    source = (project / "bank" / "balances.py").read_text()
-    (project / "bank" / "balances.py").write_text(source.replace("row.amount += event.amount", "row.amount += 1 // 0"))
-    cli("execute", "OpenAccount", OPEN)
-    cli("execute", "Deposit", '{"account_id": "a-1", "amount": "25.50"}')
-    assert "failed: ZeroDivisionError" in cli("projection", "explain", "balances", "a-1").out
-    assert "ZeroDivisionError" in cli("projection", "explain", "balances", "a-1", "--json").json["steps"][1]["error"]
-
-
 def test_a_key_of_too_many_columns_is_exit_code_2(bank: Path, cli: Cli) -> None:
     assert cli("projection", "explain", "balances", "a", "1").code == 2
 

@@ -108,6 +108,15 @@ def test_names_stay_whole_in_a_terminal_of_80_columns(project: Path, cli: Cli) -
     assert lines[-1].split() == ["balances-by-day", "new", *["0"] * 6, "nobody"]
 
 
+def test_explain_says_which_event_failed_and_how(project: Path) -> None:
+    source = (project / "bank" / "balances.py").read_text()
+    (project / "bank" / "balances.py").write_text(source.replace("row.amount += event.amount", "row.amount += 1 // 0"))
+    assert run(*OPEN).returncode == run("execute", "Deposit", DEPOSIT).returncode == 0
+    assert "failed: ZeroDivisionError" in run("projection", "explain", "balances", "a-1").stdout
+    explained = json.loads(run("projection", "explain", "balances", "a-1", "--json").stdout)
+    assert "ZeroDivisionError" in explained["steps"][1]["error"]
+
+
 def test_no_colours_where_nobody_looks(project: Path, cli: Cli) -> None:
     assert "\x1b" not in run("status").stdout
 
