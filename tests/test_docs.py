@@ -55,6 +55,17 @@ def test_every_page_is_in_the_index() -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_file_that_a_block_belongs_to_is_named_above_it(page: Path) -> None:
+    """What stands behind the fence is not shown to readers."""
+    content, read, unnamed = page.read_text(), 0, []
+    for block in re.finditer(r"^```(\w+) *(\S*).*\n(?s:.*?)^```$", content, flags=re.MULTILINE):
+        if block[1] != "console" and f"`{block[2]}`" not in content[read : block.start()] and block[2]:
+            unnamed.append(block[2])
+        read = block.end()
+    assert not unnamed
+
+
 def test_the_reference_of_errors_is_the_tree() -> None:
     page = (REFERENCE / "errors.md").read_text()
     rows = re.findall(r"^\| (HW-\d{3}) \| `(\w+)` \| (?:`(\w+)`)? ?\|", page, re.MULTILINE)
