@@ -19,6 +19,7 @@ HEAD = "0001"
 VERSION_TABLE = "hw_alembic_version"
 _VERSIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x48_57_4D_49  # any number, the same in every process
+_DUPLICATE_TABLE = "42P07"  # Source: PostgreSQL, appendix A
 _version = Table(VERSION_TABLE, MetaData(schema=SCHEMA), Column("version_num", Text))
 
 
@@ -93,4 +94,12 @@ def _upgrade(connection: Connection, engine: Engine) -> None:
                 f"the database {describe(engine)} was migrated by newer code",
                 str(error),
                 "upgrade headwater here too, or point HEADWATER_DATABASE at another database",
+            ) from None
+        except DatabaseError as error:
+            if getattr(error.orig, "sqlstate", None) != _DUPLICATE_TABLE and "already exists" not in str(error.orig):
+                raise
+            raise SettingError(
+                f"{describe(engine)} has a table that is called as one of headwater's, and is not",
+                str(error.orig).partition("\n")[0],
+                "point HEADWATER_DATABASE at another database, or rename that table",
             ) from None

@@ -108,3 +108,17 @@ def test_a_migration_that_fails_leaves_nothing_behind(fresh: Engine, monkeypatch
     assert current(fresh) is None
     monkeypatch.undo()
     assert migrate(fresh)
+
+
+def test_a_strangers_table_of_our_name_is_left_alone(fresh: Engine) -> None:
+    with writing(fresh) as connection:
+        if not is_sqlite(fresh):
+            connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+        table = "hw_event" if is_sqlite(fresh) else f"{SCHEMA}.hw_event"
+        connection.execute(text(f"CREATE TABLE {table} (x int)"))
+        connection.execute(text(f"INSERT INTO {table} VALUES (5)"))
+    with pytest.raises(SettingError, match="called as one of headwater's, and is not"):
+        migrate(fresh)
+    with reading(fresh) as connection:
+        assert connection.scalar(text(f"SELECT x FROM {table}")) == 5
+    assert current(fresh) is None
