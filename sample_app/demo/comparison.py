@@ -79,5 +79,8 @@ def _plain(value: Any) -> object:
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value in (None, "") else str(value).strip()
-    return text if len(text) <= 24 else text[:21] + "…"
+    if value in (None, ""):
+        return "nothing"
+    plain = _plain(value)
+    text = str(plain if isinstance(plain, datetime) else value).strip()
+    return text if len(text) <= 32 else text[:31] + "…"
