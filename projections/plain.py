@@ -22,11 +22,11 @@ from sqlalchemy.schema import CreateTable, sort_tables
 from eventstore.errors import DeclarationError, StaleProjection
 from eventstore.model.codec import decode, event_type
 from eventstore.model.fingerprint import fingerprint as code_fingerprint
-from eventstore.model.message import Event, check_upcasters
+from eventstore.model.message import Event
 from eventstore.model.record import Record
 from eventstore.pipeline.handler import Item
 from eventstore.sql.columns import exact
-from projections.projection import check_projection_name
+from projections.projection import check_event, check_plain, check_projection_name
 from projections.tables import exists, is_empty, read_model
 
 E = TypeVar("E", bound=Event)
@@ -61,10 +61,12 @@ class SqlProjection:
     def on(self, event: type[E]) -> Callable[[SqlHandler[E]], SqlHandler[E]]:
         """Declare what ``event``, of exactly this class, leads to; the decorated function is kept as it is."""
 
+        check_event(self, event)
+
         def register(function: SqlHandler[E]) -> SqlHandler[E]:
+            check_plain(self, function)
             if event in self.handlers:
                 raise DeclarationError(f"{self!r} handles {event.__name__} twice", "each event has one handler")
-            check_upcasters(event)
             self.handlers[event] = function
             return function
 

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Set
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
@@ -116,7 +117,10 @@ class Projection(Generic[R]):
         An event may have several handlers when they choose rows differently; they run as declared.
         """
 
+        check_event(self, event)
+
         def register(function: Any) -> Any:
+            check_plain(self, function)
             self._add(Rule(event, function, key, self._where(where), self._lookup(lookup)))
             return function
 
@@ -139,9 +143,6 @@ class Projection(Generic[R]):
         return all(rule.key is None and rule.where is None for rules in self.rules.values() for rule in rules)
 
     def _add(self, rule: Rule) -> None:
-        if not (isinstance(rule.event, type) and issubclass(rule.event, Event)):
-            raise DeclarationError(f"{self!r} cannot fold {rule.event!r}", "it is no class of events")
-        check_upcasters(rule.event)
         if rule.key is not None and rule.where is not None:
             raise DeclarationError(
                 f"{self!r} has both key= and where= for {rule.event.__name__}", "each says which rows", "choose one"
@@ -164,6 +165,12 @@ class Projection(Generic[R]):
     def _where(self, where: Any) -> Where | None:
         if where is None:
             return None
+        if not isinstance(where, tuple):
+            raise DeclarationError(
+                f"{self!r} cannot choose rows by {where}",
+                "it does not say which value of the event the column must equal",
+                "where=(<Model>.<column>, lambda event: event.…)",
+            )
         attribute, value = where
         name = getattr(attribute, "key", None)
         if getattr(attribute, "class_", None) is not self.into or name not in self.shape.names:
@@ -183,6 +190,34 @@ class Projection(Generic[R]):
                 "choose the rows by key= or where=",
             )
         return Lookup(Shape(model), key)
+
+
+def check_event(projection: object, event: Any) -> None:
+    """Refuse what is no event with versions that can be read; else ``@summary.on`` without its event did nothing."""
+    if inspect.isfunction(event):
+        raise DeclarationError(
+            f"{projection!r}: .on above {event.__name__} does not say of which event",
+            "it takes the class",
+            "@….on(<event class>)",
+        )
+    if not (isinstance(event, type) and issubclass(event, Event)):
+        name = getattr(event, "__name__", repr(event))
+        raise DeclarationError(
+            f"{projection!r} cannot fold {name}",
+            "it is no event",
+            f"give what its command leads to, or class {name}(Event)",
+        )
+    check_upcasters(event)
+
+
+def check_plain(projection: object, function: Any) -> None:
+    """Refuse a handler that would have to be awaited."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise DeclarationError(
+            f"{projection!r}: the handler {function.__name__} is async",
+            "handlers fold what they are given and wait for nothing",
+            f"def {function.__name__}(…)",
+        )
 
 
 def check_projection_name(name: str) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Numeric
+from sqlalchemy import Column, Integer, MetaData, Numeric, Table
 from sqlalchemy.orm import Mapped, mapped_column
 
 from eventstore.errors import DeclarationError, HandlingError, IncompleteRow
 from eventstore.model.message import Event, Meta, stamp
-from projections import DELETE, Delete, Projection, ReadModel, fold
+from projections import DELETE, Delete, Projection, ReadModel, SqlProjection, fold
 
 
 class Placed(Event, name="fold-placed"):
@@ -270,12 +270,37 @@ def test_a_uuid_may_be_a_primary_key() -> None:
         ({"key": lambda event: 1, "where": (Summary.customer, lambda event: 1)}, "both key= and where="),
         ({"where": (Line.name, lambda event: 1)}, "cannot choose rows by"),
         ({"where": (Summary.marks, lambda event: 1)}, "a JSON column has no equality"),
+        ({"where": Summary.customer}, "cannot choose rows by"),
         ({"lookup": (Summary, lambda event: 1)}, "looks up its own rows"),
     ],
 )
 def test_a_handler_that_cannot_work_is_refused_when_declared(options: Any, says: str) -> None:
     with pytest.raises(DeclarationError, match=says):
         Projection("refused", into=Summary).on(Odd, **options)(lambda row, event: None)
+
+
+DECLARING = [
+    Projection("declaring", into=Summary),
+    SqlProjection("declaring", tables=[Table("declaring", MetaData(), Column("id", Integer, primary_key=True))]),
+]
+
+
+@pytest.mark.parametrize("projection", DECLARING, ids=["rows", "sql"])
+def test_what_is_no_event_is_refused_where_it_is_written(projection: Any) -> None:
+    def changed() -> None: ...
+
+    with pytest.raises(DeclarationError, match="above changed does not say of which event"):
+        projection.on(changed)
+    with pytest.raises(DeclarationError, match="cannot fold Summary"):
+        projection.on(Summary)
+
+
+@pytest.mark.parametrize("projection", DECLARING, ids=["rows", "sql"])
+def test_an_async_handler_is_refused(projection: Any) -> None:
+    async def changed(row: object, event: Odd) -> None: ...
+
+    with pytest.raises(DeclarationError, match="handler changed is async"):
+        projection.on(Odd)(changed)
 
 
 def test_two_handlers_of_one_event_for_the_same_row_are_refused() -> None:
