@@ -50,14 +50,14 @@ class _Watch:
             for status in standing:
                 _check(status)
                 self._follow(status)
-            if all(not status.due and reached(status.position, self._ends[status.name]) for status in standing):
+            if all(not status.ready and reached(status.position, self._ends[status.name]) for status in standing):
                 return
             if time.monotonic() - self._moved_at > self._patience:
                 raise self._busy or _stuck(standing)
             resources.wakeup.wait(woken, LOOK_SECONDS)
 
     def _follow(self, status: PipelineStatus) -> None:
-        now = (sum(status.position.values()), status.due)
+        now = (sum(status.position.values()), status.parked + status.blocked + status.due)
         before = self._seen.setdefault(status.name, now)
         if now == before:
             return

@@ -88,6 +88,16 @@ def waiting(connection: Connection, pipeline: str, generation: int) -> list[Wait
     return [Waiting(id, LetterState(state), tuple(json.loads(keys)), (t, p)) for id, state, keys, t, p in rows]
 
 
+def ready(letters: Iterable[Waiting]) -> int:
+    """How many of the open ``letters`` are tried next: not parked, and behind none that is still open."""
+    held: set[str] = set()
+    count = 0
+    for letter in letters:
+        count += letter.state is not LetterState.PARKED and held.isdisjoint(letter.keys)
+        held.update(letter.keys)
+    return count
+
+
 def add(connection: Connection, pipeline: str, generation: int, failures: Sequence[Failure]) -> None:
     """Store dead letters in the order of ``failures``."""
     now = datetime.now(UTC)

@@ -152,9 +152,9 @@ class Runner:
         self._say(PipelineState.RETRYING, str(error))
 
     def left(self) -> int:
-        """How much is not done yet, whoever holds the lease: records after the checkpoints, and what is due."""
+        """How much is not done yet, whoever holds the lease: records after the checkpoints, and letters to try."""
         (status,) = statuses(self._engine, [self.pipeline])
-        return status.lag + status.due
+        return status.lag + status.ready
 
     # ---------------------------------------------------------------- lease
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select
 
 from eventstore.model.record import Position, TopicPartition
+from eventstore.pipeline import deadletter
 from eventstore.pipeline.lease import database_clock
 from eventstore.pipeline.options import Pipeline
 from eventstore.pipeline.states import LetterState, PipelineState
@@ -23,7 +24,8 @@ RATE_SECONDS = 10.0
 class PipelineStatus:
     """``lag``: records not handled yet (0 without a source); ``rate``: records/s lately; ``owner``: who runs it.
 
-    ``stale``: its rows were folded by other logic than its handler's.
+    ``stale``: its rows were folded by other logic than its handler's. ``ready``: dead letters that are tried
+    next, because they are due or blocked by nothing any more.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PipelineStatus:
     due: int
     owner: str
     stale: bool = False
+    ready: int = 0
 
 
 def statuses(engine: Engine, pipelines: Sequence[Pipeline]) -> list[PipelineStatus]:
@@ -79,7 +82,10 @@ def _status(connection: Connection, pipeline: Pipeline) -> PipelineStatus:
         letters.get(LetterState.BLOCKED, 0),
         letters.get(LetterState.DUE, 0),
         owner,
-        row is not None and row.fingerprint not in ("", pipeline.handler.fingerprint) and any(position.values()),
+        row is not None
+        and row.fingerprint not in ("", pipeline.handler.fingerprint)
+        and bool(row.revision or any(position.values())),
+        _ready(connection, pipeline) if {LetterState.BLOCKED, LetterState.DUE} & letters.keys() else 0,
     )
 
 
@@ -87,6 +93,10 @@ def _state(said: str, owner: str, points: Sequence[object]) -> PipelineState:
     """What the leaseholder last said; one that was killed said nothing any more, and its lease has ended."""
     state = PipelineState(said)
     return PipelineState.STOPPED if state is PipelineState.RUNNING and points and not owner else state
+
+
+def _ready(connection: Connection, pipeline: Pipeline) -> int:
+    return deadletter.ready(deadletter.waiting(connection, pipeline.name, pipeline.generation))
 
 
 def _letters(connection: Connection, pipeline: Pipeline) -> dict[LetterState, int]:

@@ -315,6 +315,32 @@ def test_an_operator_and_a_rebuild_do_not_wait_for_each_other(postgres_bench: An
     assert not isinstance(outcome[0], Unavailable)
 
 
+def test_catching_up_waits_for_what_a_worker_tries_after_a_decision(bench: Any) -> None:
+    """Else who discarded a record is told that those behind it wait, while they are handled."""
+    bench.append("a", 1, 2)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    first, _ = bench.letters.list()
+    trying, decided = threading.Event(), threading.Event()
+
+    def slow(numbers: list[int]) -> None:
+        trying.set()
+        decided.wait(10)
+
+    worker = type(bench.handler)()
+    worker.on_prepare = slow
+    with Worker(bench.engine, bench.wakeup, [bench.pipeline(worker)]):
+        until(lambda: statuses(bench.engine, [bench.pipeline()])[0].owner)
+        bench.letters.discard(first.id, "a test")
+        assert trying.wait(10)
+        (status,) = statuses(bench.engine, [bench.pipeline()])
+        assert (status.due, status.ready) == (0, 1)
+        threading.Timer(0.2, decided.set).start()
+        bench.catch_up()
+        assert bench.states() == []
+    assert bench.seen() == {"a": [2]}
+
+
 def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -> None:
     """Else, locking in another order, one of them is ended by the deadlock detector."""
     bench = postgres_bench
