@@ -43,7 +43,7 @@ class Finding:
 def examine(app: App) -> list[Finding]:
     """Look at everything, from what others depend on upwards; what cannot be looked at ends it."""
     found = [Finding("application", "ok", f"{app.name}: {_parts(app)}"), *_settings(app)]
-    for look in (_reachable, _tables, _opened):
+    for look in (_disk, _reachable, _tables, _opened):
         more = list(_guarded(look, app))
         found += more
         if any(one.level == "error" for one in more):
@@ -78,6 +78,21 @@ def _settings(app: App) -> Iterator[Finding]:
 # ---------------------------------------------------------------- the database
 
 
+def _disk(app: App) -> Iterator[Finding]:
+    engine = connect(app.database)
+    if not is_sqlite(engine):
+        return
+    folder = Path(engine.url.database or ".").resolve().parent
+    if not folder.is_dir():
+        return
+    free = shutil.disk_usage(folder).free
+    megabytes = f"{free // 1024**2:,} MB are free on its disk"
+    if free < FREE_BYTES:
+        yield Finding("disk", "warning", megabytes, "appends fail when it is full", "make room")
+    else:
+        yield Finding("disk", "ok", megabytes)
+
+
 def _reachable(app: App) -> Iterator[Finding]:
     engine = connect(app.database)
     try:
@@ -86,6 +101,9 @@ def _reachable(app: App) -> Iterator[Finding]:
             return
         with migrate.a_database(engine), available(engine), writing(engine) as connection:
             connection.execute(text("SELECT 1"))
+            if is_sqlite(engine):  # its BEGIN IMMEDIATE says nothing of a file that cannot be written
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                connection.exec_driver_sql(f"PRAGMA user_version = {int(version)}")
         yield Finding("database", "ok", f"{describe(engine)} can be reached and written")
         yield from _sqlite_file(engine) if is_sqlite(engine) else _postgres_clock(engine)
     finally:
@@ -106,12 +124,6 @@ def _sqlite_file(engine: Engine) -> Iterator[Finding]:
         )
     if broken != "ok":
         yield Finding("database", "error", "the file is damaged", str(broken), "restore it from a backup")
-    free = shutil.disk_usage(Path(engine.url.database or ".").resolve().parent).free
-    megabytes = f"{free // 1024**2:,} MB are free on its disk"
-    if free < FREE_BYTES:
-        yield Finding("disk", "warning", megabytes, "appends fail when it is full", "make room")
-    else:
-        yield Finding("disk", "ok", megabytes)
 
 
 def _postgres_clock(engine: Engine) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from eventstore.errors import AlreadyRunning
+from eventstore.errors import AlreadyRunning, Unavailable
 from eventstore.sql.engine import is_sqlite
 
 _held: dict[Path, int] = {}
@@ -50,21 +50,37 @@ def _enter(path: Path, engine: Engine) -> bool:
         if path in _held:
             _held[path] += 1
             return False
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise AlreadyRunning(
-                f"process {owner} runs the pipelines of {Path(engine.url.database or '').name}",
-                "one process at a time does so on SQLite",
-                "let it do the work, end it, or use PostgreSQL, where several share it",
-            ) from None
+            _files[path] = _locked(path, engine)
+        except OSError as error:
+            raise Unavailable(
+                f"{path} cannot be locked and written",
+                error.strerror or str(error),
+                "make its folder writable for this user, with room on its disk",
+            ) from error
+        _held[path] = 1
+        return True
+
+
+def _locked(path: Path, engine: Engine) -> int:
+    """The descriptor of the locked file, which names this process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        _files[path], _held[path] = descriptor, 1
-        return True
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise AlreadyRunning(
+            f"process {owner} runs the pipelines of {Path(engine.url.database or '').name}",
+            "one process at a time does so on SQLite",
+            "let it do the work, end it, or use PostgreSQL, where several share it",
+        ) from None
+    except OSError:
+        os.close(descriptor)  # else it is held, by nobody, until the process ends
+        raise
+    return descriptor
 
 
 def _leave(path: Path) -> None:

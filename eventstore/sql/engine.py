@@ -71,7 +71,9 @@ def _no_url(why: str) -> SettingError:
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
-    if not url.database or url.database == ":memory:" or "memory" in url.query.get("mode", ""):
+    if url.database and url.database.startswith("file:"):
+        raise _no_url("the file's path is written as it is, without file: and what a URI of SQLite may hold")
+    if not url.database or url.database == ":memory:":
         raise SettingError(
             "a SQLite database in memory cannot hold a log",
             "each connection would see one of its own",

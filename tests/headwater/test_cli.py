@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
+from eventstore.sql.engine import connect
 from headwater.cli import run
 
 Cli = Callable[..., Any]
@@ -324,6 +326,20 @@ def test_a_file_that_is_no_database_is_left_alone(project: Path, cli: Cli) -> No
     assert error["exit_code"] == 3
     assert "is not a SQLite database" in error["what"]
     assert (project / "bank.db").read_text() == text
+
+
+def test_doctor_tells_a_file_that_can_only_be_read(bank: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that is mounted so; SQLite begins to write on one without complaint."""
+
+    def read_only(url: str) -> Engine:
+        engine = connect(url)
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+        return engine
+
+    monkeypatch.setattr("headwater.diagnosis.connect", read_only)
+    done = cli("doctor", "--json")
+    assert (done.code, done.json[-1]["about"]) == (5, "reachable")
+    assert "readonly" in done.json[-1]["why"]
 
 
 def test_names_that_cannot_be_are_told_from_names_that_are_not_there(bank: Path, cli: Cli) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from eventstore.errors import AlreadyRunning
+from eventstore.errors import AlreadyRunning, Unavailable
 from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
 from eventstore.pipeline.exclusive import exclusive
 from eventstore.sql import schema
@@ -238,3 +240,20 @@ def test_what_ends_the_process_parks_nothing(bench: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.catch_up()
     assert bench.letters.list() == []
+
+
+def test_a_lock_file_that_cannot_be_written_is_named_and_not_held(
+    sqlite_bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        pytest.raises(Unavailable, match=r"test\.db\.lock cannot be locked and written"),
+        exclusive(sqlite_bench.engine),
+    ):
+        pass
+    monkeypatch.undo()
+    with exclusive(sqlite_bench.engine) as first:
+        assert first
