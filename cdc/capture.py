@@ -50,7 +50,8 @@ class CaptureSource:
     def __init__(self, path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.path = Path(path).absolute()
         self._max = max_line_bytes
-        self.topic = f"capture:{self.path.name}:{self._digest()}"
+        name = self.path.name.encode("utf-8", "backslashreplace").decode()  # a name of a file may be no text
+        self.topic = f"capture:{name}:{self._digest()}"
         self._partition: TopicPartition = (self.topic, 0)
         self._reader: LineReader | None = None
         self._next = 0
