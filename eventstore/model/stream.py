@@ -35,10 +35,10 @@ def check_app_name(name: str) -> str:
 
 def stream_name(category: str, key: object) -> str:
     """``<category>-<key>``; the key may hold anything that can be printed, also ``-`` and ``:``."""
-    text = str(key)
+    text = "" if key is None else str(key)
     if not text or len(text) > MAX_KEY_LENGTH or "\x00" in text or not _is_utf8(text):
         raise DeclarationError(
-            f"{text[:40]!r} cannot be the key of a stream",
+            f"{text[:40] if text else key!r} cannot be the key of a stream",
             f"a key has 1 to {MAX_KEY_LENGTH} characters, no NUL, and can be written in UTF-8",
             "give the entity a shorter, non-empty identifier",
         )
