@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+import headwater
 from eventstore import errors
 from eventstore.pipeline import PipelineStatus
 from headwater.cli.exit_codes import MEANINGS
@@ -64,6 +65,13 @@ def test_the_file_that_a_block_belongs_to_is_named_above_it(page: Path) -> None:
             unnamed.append(block[2])
         read = block.end()
     assert not unnamed
+
+
+def test_the_reference_of_python_names_what_applications_import() -> None:
+    page = (REFERENCE / "python.md").read_text()
+    calls = {name for name in dir(headwater.App) if not name.startswith("_")}
+    named = set(re.findall(r"`(\w+)", page))
+    assert {*headwater.__all__, *calls} - named - vars(errors).keys() == set()
 
 
 def test_the_reference_of_errors_is_the_tree() -> None:
