@@ -164,7 +164,7 @@ def _without_schema(text: str) -> str:
 @group.command()
 def retry(
     context: typer.Context,
-    id: Annotated[int | None, typer.Argument(metavar="[ID]", help="One dead letter.")] = None,
+    id: Annotated[int | None, typer.Argument(metavar="ID", help="One dead letter.")] = None,
     key: Key = None,
     pipeline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of this pipeline, which is resumed if it paused.")

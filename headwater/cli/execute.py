@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def execute(
     context: typer.Context,
     command: Annotated[
-        str, typer.Argument(metavar="[COMMAND]", help="The command's name; left out: list what there is.")
+        str, typer.Argument(metavar="COMMAND", help="The command's name; left out: list what there is.")
     ] = "",
-    data: Annotated[str, typer.Argument(metavar="[JSON]", help="Its fields as a JSON object; - reads stdin.")] = "{}",
+    data: Annotated[str, typer.Argument(metavar="JSON", help="Its fields as a JSON object; - reads stdin.")] = "{}",
     id: Annotated[str | None, typer.Option(help="Makes it idempotent: carried out once, however often sent.")] = None,
     wait: Annotated[list[str] | None, typer.Option(metavar="PROJECTION", help="Until it shows the outcome.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for that.", min=0)] = 5.0,

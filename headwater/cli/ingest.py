@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cdc.inspection import Inspection, TableSummary
     from headwater.ingesting import IngestSummary
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Captures: .jsonl or .jsonl.gz.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Captures: .jsonl or .jsonl.gz.")]
 
 
 def ingest(

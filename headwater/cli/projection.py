@@ -79,7 +79,7 @@ def rebuild(context: typer.Context, name: Name, json: Json = False) -> None:
 def explain(
     context: typer.Context,
     name: Name,
-    key: Annotated[list[str], typer.Argument(metavar="KEY...", help="The row's key; several columns: in their order.")],
+    key: Annotated[list[str], typer.Argument(metavar="KEY", help="The row's key; several columns: in their order.")],
     json: Json = False,
 ) -> None:
     """Show how a row came to be: every event that touched it, with the columns it changed.
