@@ -59,10 +59,22 @@ def migrate(engine: Engine) -> bool:
         return False
     with available(engine), writing(engine) as connection:
         if not is_sqlite(connection):  # SQLite: the transaction itself is the lock
+            _check_encoding(connection, engine)
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         create_schema(connection)
         _upgrade(connection, engine)
     return True
+
+
+def _check_encoding(connection: Connection, engine: Engine) -> None:
+    """Else an event with a character that the database lacks fails long after everything seemed well."""
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise SettingError(
+            f"{describe(engine)} keeps text in {encoding}",
+            "events and keys may hold any character, and that encoding does not have them all",
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and point HEADWATER_DATABASE at it",
+        )
 
 
 def _upgrade(connection: Connection, engine: Engine) -> None:

@@ -122,7 +122,7 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
         raise _no_url(str(error).strip()) from None
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        connect_args={**POSTGRES_TCP, "options": settings},
+        connect_args={**POSTGRES_TCP, "options": settings, "client_encoding": "utf8"},
         **{"pool_size": 20, "max_overflow": 80, "pool_use_lifo": True, **options},
     )
 

@@ -122,3 +122,16 @@ def test_a_strangers_table_of_our_name_is_left_alone(fresh: Engine) -> None:
     with reading(fresh) as connection:
         assert connection.scalar(text(f"SELECT x FROM {table}")) == 5
     assert current(fresh) is None
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_does_not_keep_all_text_is_refused(postgres_cluster: Any, encoding: str) -> None:
+    name = f"other_{encoding.lower()}"
+    postgres_cluster.execute(
+        f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    engine = connect(postgres_cluster.url(name))
+    with pytest.raises(SettingError, match=f"keeps text in {encoding}"):
+        migrate(engine)
+    engine.dispose()
+    postgres_cluster.drop_database(name)
