@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from eventstore.model.record import Record
 from eventstore.pipeline import (
     DeadLetter,
     DeadLetters,
@@ -112,7 +113,11 @@ class Operations(Host):
     def collapse(self, key: str, *, pipeline: str | None = None) -> DeadLetter:
         """Let the newest dead letter of a key stand for those before it, and retry it. :class:`Refused`."""
         handlers = {each.name: each.handler for each in self.pipelines()}
-        return self.dead_letters.collapse(key, lambda name, record: handlers[name].whole(record), pipeline=pipeline)
+
+        def whole(name: str, record: Record) -> bool:
+            return name in handlers and handlers[name].whole(record)
+
+        return self.dead_letters.collapse(key, whole, pipeline=pipeline)
 
     def work_off(self, names: Sequence[str]) -> None:
         """Return when these pipelines have worked off the dead letters that are due: here, or where they run."""

@@ -144,4 +144,5 @@ dead_letter = Table(
     UniqueConstraint("pipeline", "generation", "topic", "partition", "offset", name="hw_dead_letter_record"),
     Index("hw_dead_letter_state", "pipeline", "generation", "state"),
     Index("hw_dead_letter_key", "key"),
+    sqlite_autoincrement=True,  # an id that an operator has in hand is never that of another
 )

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("pipeline", "generation", "topic", "partition", "offset", name="hw_dead_letter_record"),
         schema=SCHEMA,
+        sqlite_autoincrement=True,
     )
     op.create_index("hw_dead_letter_key", "hw_dead_letter", ["key"], unique=False, schema=SCHEMA)
     op.create_index(

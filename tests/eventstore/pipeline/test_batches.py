@@ -144,6 +144,17 @@ def test_a_rebuild_begins_from_nothing_and_comes_out_the_same(bench: Any) -> Non
     assert bench.seen() == {"a": [1, 2], "b": [3]}
 
 
+def test_the_id_of_a_dead_letter_that_a_rebuild_forgot_is_not_given_to_another(bench: Any) -> None:
+    bench.append("a", 1)
+    bench.handler.broken = {1}
+    bench.catch_up()
+    (before,) = bench.letters.list()
+    rebuild(bench.engine, bench.wakeup, bench.pipeline())
+    bench.catch_up()
+    (after,) = bench.letters.list()
+    assert after.id > before.id
+
+
 def test_a_rebuild_fences_a_worker_that_is_at_it(bench: Any) -> None:
     bench.append("a", 1)
     rebuilt = threading.Event()

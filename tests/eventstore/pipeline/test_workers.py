@@ -198,7 +198,6 @@ def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_ben
         until(lambda: bench.seen() == {"a": [1]})
         cluster.stop()
         cluster.start()
-        bench.engine.dispose()
         bench.append("a", 2)
         until(lambda: bench.seen() == {"a": [1, 2]}, seconds=20)
     assert bench.letters.list() == []
