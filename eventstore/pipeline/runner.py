@@ -131,12 +131,12 @@ class Runner:
         self._leased = False
 
     def release(self, state: PipelineState = PipelineState.STOPPED, reason: str = "") -> None:
-        """Give the lease back, so that nobody waits for its end."""
+        """Give the lease back, also one that was dropped after an error, so that nobody waits for its end."""
         if self._leased:
             self._note(0, at_once=True)
             self._say(state, reason)
-            self._leases.release()
             self._leased = False
+        self._leases.release()
 
     def halt(self, error: PipelineError) -> None:
         """Say that the pipeline stands still and why, and give the lease back."""

@@ -189,7 +189,7 @@ def test_explain_shows_old_and_new(bank: Path, cli: Cli) -> None:
     shown = cli("projection", "explain", "balances", "a-1")
     assert "the row in the table is what the log gives (2 events)" in shown.out
     steps = cli("projection", "explain", "balances", "a-1", "--json").json["steps"]
-    assert steps[1]["changes"]["amount"] == {"old": "0", "new": "25.50"}
+    assert steps[1]["changes"]["amount"] == {"old": "0.00", "new": "25.50"}
 
 
 def test_explain_says_when_the_table_is_behind(bank: Path, cli: Cli) -> None:

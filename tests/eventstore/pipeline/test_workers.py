@@ -199,7 +199,8 @@ def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_ben
         cluster.stop()
         cluster.start()
         bench.append("a", 2)
-        until(lambda: bench.seen() == {"a": [1, 2]}, seconds=20)
+        observer = new_bench(cluster.url())
+        until(lambda: observer.seen() == {"a": [1, 2]}, seconds=20)
     assert bench.letters.list() == []
 
 
