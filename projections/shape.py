@@ -114,10 +114,15 @@ class Shape:
             self._complete(row)
             values = self._get(row)
         kinds = tuple(map(type, values))
-        if kinds not in self._fitting:
-            values = self._fit(row, values, kinds)
-        if self._always:
-            values = self._convert_always(row, values)
+        try:
+            if kinds not in self._fitting:
+                values = self._fit(row, values, kinds)
+            if self._always:
+                values = self._convert_always(row, values)
+        except IncompleteRow:
+            raise
+        except HandlingError as error:
+            raise HandlingError(f"row {self.key_in(values)!r}: {error.what}", error.why, error.fix) from None
         return values
 
     def alike(self, a: RowValues, b: RowValues) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
+import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -122,9 +125,28 @@ def _without_zone(value: Any) -> dt.datetime:
 def _through_json(value: Any) -> Any:
     """As it will be read: tuples are lists then, and nothing is shared with the event."""
     try:
-        return orjson.loads(orjson.dumps(value))
+        text = orjson.dumps(value)
     except TypeError as error:
         raise _Unfit(str(error)) from None
+    if b"null" in text and (number := _not_finite(value)) is not None:
+        raise _Unfit(f"it has no {number}, and null is another value")
+    return orjson.loads(text)
+
+
+def _not_finite(value: Any) -> float | None:
+    """A NaN or an infinity in what JSON is made of: it would be written as null."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    if isinstance(value, enum.Enum):
+        return _not_finite(value.value)
+    parts: Iterable[Any] = ()
+    if isinstance(value, dict):
+        parts = value.values()
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    elif is_dataclass(value):
+        parts = (getattr(value, member.name) for member in fields(value))
+    return next((found for part in parts if (found := _not_finite(part)) is not None), None)
 
 
 def _as_float(value: Any) -> float:

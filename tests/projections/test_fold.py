@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -9,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Numeric, Table
+from sqlalchemy import JSON, Column, Integer, MetaData, Numeric, Table
 from sqlalchemy.orm import Mapped, mapped_column
 
 from eventstore.errors import DeclarationError, HandlingError, IncompleteRow
@@ -216,6 +218,7 @@ class Numbered(ReadModel):
     id: Mapped[int] = mapped_column(primary_key=True)
     price: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
     at: Mapped[datetime | None]
+    measured: Mapped[Any | None] = mapped_column(JSON)
 
 
 def _numbered(handler: Any, stream: str = "thing-42") -> dict[Any, Any]:
@@ -248,6 +251,27 @@ def test_a_time_is_in_utc_and_one_without_a_zone_is_refused() -> None:
     assert _numbered(lambda row, event: setattr(row, "at", noon))[42].at.tzinfo is UTC
     with pytest.raises(HandlingError, match="which instant"):
         _numbered(lambda row, event: setattr(row, "at", datetime(2026, 1, 1)))
+
+
+@dataclass
+class Sample:
+    value: float
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), [1.0, -float("inf")], {"a": (None, {"b": float("nan")})}, Sample(float("nan"))],
+    ids=repr,
+)
+def test_a_number_that_json_has_not_is_refused_and_not_kept_as_null(value: object) -> None:
+    refused = rf"row 42: Numbered\.measured was set to {re.escape(repr(value))}, .*\n  why: .*it has no (nan|-?inf)"
+    with pytest.raises(HandlingError, match=refused):
+        _numbered(lambda row, event: setattr(row, "measured", value))
+
+
+def test_a_null_within_json_is_kept() -> None:
+    row = _numbered(lambda row, event: setattr(row, "measured", {"a": [None, 1.5, "null"]}))[42]
+    assert row.measured == {"a": [None, 1.5, "null"]}
 
 
 def test_a_uuid_may_be_a_primary_key() -> None:
