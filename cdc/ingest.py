@@ -19,12 +19,11 @@ from cdc.placeholder import DEFAULT_PLACEHOLDER
 from cdc.types import Type
 from eventstore.errors import DeclarationError, UnknownTable
 from eventstore.model.message import Event
-from eventstore.model.stream import check_category
+from eventstore.model.stream import check_category, check_name
 
 R = TypeVar("R", bound=BaseModel)
 MAX_NAME_BYTES = 63
 """What PostgreSQL keeps of a name."""
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _SIGNAL_COLUMNS = {"id", "type", "data"}
 
 
@@ -101,17 +100,12 @@ class Ingest:
         placeholder: str = DEFAULT_PLACEHOLDER,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
-        if not _NAME.fullmatch(name):
-            raise DeclarationError(
-                f"{name!r} cannot name an ingest",
-                "it names a pipeline on the command line and in the database",
-                "use lower-case letters, digits and '-'",
-            )
+        self.name = check_name(name, "an ingest")
         try:
             self._topics = re.compile(topics, re.DOTALL)
         except re.error as error:
             raise DeclarationError(f"topics={topics!r} of ingest {name} is no regular expression", str(error)) from None
-        self.name, self.topics = name, topics
+        self.topics = topics
         self.placeholder, self.max_bytes = placeholder, max_bytes
         self.tables: dict[str, SourceTable] = {}
 

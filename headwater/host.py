@@ -7,7 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from eventstore.model.stream import check_app_name
+from eventstore.model.stream import check_name
 from headwater.parts import Part, Parts, sort_parts
 from headwater.preparing import prepare
 from headwater.resources import Resources
@@ -18,7 +18,7 @@ class Host:
     """Opens the database of an application when it is first used, once a process."""
 
     def __init__(self, name: str, *parts: Part, database: str | None = None, partitions: int | None = None) -> None:
-        self.name = check_app_name(name)
+        self.name = check_name(name, "an application")
         self.parts: Parts = sort_parts(parts)
         self._database, self._partitions = database, partitions
         self._opening = threading.Lock()

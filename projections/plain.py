@@ -24,9 +24,10 @@ from eventstore.model.codec import decode, event_type
 from eventstore.model.fingerprint import fingerprint as code_fingerprint
 from eventstore.model.message import Event
 from eventstore.model.record import Record
+from eventstore.model.stream import check_name
 from eventstore.pipeline.handler import Item
 from eventstore.sql.columns import exact
-from projections.projection import check_event, check_plain, check_projection_name
+from projections.projection import check_event, check_plain
 from projections.tables import exists, is_empty, read_model
 
 E = TypeVar("E", bound=Event)
@@ -43,7 +44,7 @@ class SqlProjection:
     """
 
     def __init__(self, name: str, *, tables: Sequence[Table], version: int = 1) -> None:
-        self.name, self.tables, self.version = check_projection_name(name), tuple(tables), version
+        self.name, self.tables, self.version = check_name(name, "a projection"), tuple(tables), version
         for column in (column for table in self.tables for column in table.columns):
             column.type = exact(column.type)
         self.handlers: dict[type[Event], Callable[[Connection, Any], None]] = {}

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Set
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
 
@@ -25,6 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from eventstore.errors import DeclarationError
 from eventstore.model.message import Event, check_upcasters
+from eventstore.model.stream import check_name
 from projections.model import Delete
 from projections.shape import Shape
 
@@ -34,7 +34,6 @@ K = TypeVar("K")
 L = TypeVar("L")
 RowHandler: TypeAlias = Callable[[R, E], Delete | None]
 LookupHandler: TypeAlias = Callable[[R, E, L | None], Delete | None]
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class Lookup(NamedTuple):
@@ -73,7 +72,7 @@ class Projection(Generic[R]):
     """
 
     def __init__(self, name: str, *, into: type[R], version: int = 1) -> None:
-        self.name, self.into, self.version = check_projection_name(name), into, version
+        self.name, self.into, self.version = check_name(name, "a projection"), into, version
         self.shape = Shape(into)
         self.rules: dict[type[Event], tuple[Rule, ...]] = {}
 
@@ -218,14 +217,3 @@ def check_plain(projection: object, function: Any) -> None:
             "handlers fold what they are given and wait for nothing",
             f"def {function.__name__}(…)",
         )
-
-
-def check_projection_name(name: str) -> str:
-    """A projection is called ``[a-z][a-z0-9-]*``: it names a pipeline, on the command line too."""
-    if not _NAME.fullmatch(name):
-        raise DeclarationError(
-            f"{name!r} is not a name for a projection",
-            "it is [a-z][a-z0-9-]*",
-            "use lower-case letters, digits and '-'",
-        )
-    return name

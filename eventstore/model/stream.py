@@ -8,7 +8,7 @@ from functools import lru_cache
 from eventstore.errors import DeclarationError
 
 _CATEGORY = re.compile(r"[a-z][a-z0-9]*")
-_APP = re.compile(r"[a-z][a-z0-9-]*")
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
 MAX_KEY_LENGTH = 500
 
 
@@ -23,12 +23,13 @@ def check_category(category: str) -> str:
     return category
 
 
-def check_app_name(name: str) -> str:
-    if not _APP.fullmatch(name):
+def check_name(name: str, what: str) -> str:
+    """The name of ``what`` ("an application") is ``[a-z][a-z0-9-]*``: topics and pipelines are called by it."""
+    if not _NAME.fullmatch(name):
         raise DeclarationError(
-            f"{name!r} is not a name for an application",
-            "it is the first part of every topic's name, so it is [a-z][a-z0-9-]*",
-            "use lower-case letters, digits and '-'",
+            f"{name!r} is not a name for {what}",
+            "topics and pipelines are called by it, on the command line too, so it is [a-z][a-z0-9-]*",
+            "use lower-case letters, digits and '-', beginning with a letter",
         )
     return name
 

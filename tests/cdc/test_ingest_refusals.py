@@ -170,7 +170,7 @@ def test_what_a_translator_gives_must_be_events():
 @pytest.mark.parametrize(
     ("declare", "why"),
     [
-        (lambda i: Ingest("Bad Name"), "cannot name an ingest"),
+        (lambda i: Ingest("Bad Name"), "is not a name for an ingest"),
         (lambda i: Ingest("bad", topics="("), "no regular expression"),
         (lambda i: (i.mirror("a.b"), i.mirror("a.b")), "two mirrors"),
         (lambda i: (i.mirror("a.b"), i.ignore("a.b")), "both ignored and used"),
