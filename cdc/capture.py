@@ -11,7 +11,7 @@ import hashlib
 import threading
 from base64 import b64decode
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ import orjson
 
 from cdc.decode import CAPTURE_UNPARSABLE, NEW_KEY, OLD_KEY
 from cdc.lines import MAX_LINE_BYTES, Line, LineReader
+from cdc.temporal import instant_of
 from eventstore.errors import PipelineError, PositionOutsideLog
 from eventstore.model.record import (
     CAPTURE_OFFSET,
@@ -31,7 +32,6 @@ from eventstore.model.record import (
 )
 
 BATCH_BYTES = 64 * 1024 * 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CaptureSource:
@@ -218,6 +218,6 @@ def _time(entry: dict[str, Any]) -> datetime | None:
     if type(millis) is not int:
         raise ValueError("timestamp of the line is no integer")
     try:
-        return _EPOCH + timedelta(milliseconds=millis)
+        return instant_of(millis * 1000)
     except OverflowError:
         raise ValueError(f"timestamp of the line is out of bounds: {millis}") from None

@@ -17,7 +17,7 @@ Source: Debezium's documentation of the PostgreSQL connector, "data change event
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, get_args
 
 import orjson
@@ -27,6 +27,7 @@ from cdc.message import Message, Op, Row, RowMessage, SideMessage, SourcePositio
 from cdc.placeholder import DEFAULT_PLACEHOLDER, Placeholder
 from cdc.row import RowDecoder
 from cdc.side import Foreign, foreign, side_kind
+from cdc.temporal import instant_of
 from cdc.types import Type, shown
 from eventstore.errors import Undecodable
 from eventstore.model.record import CAPTURE_PARTITION, CAPTURE_TOPIC, Record
@@ -38,7 +39,6 @@ CAPTURE_UNPARSABLE = "capture.unparsable"
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
 MAX_REASON = 1_000
 _OPS = frozenset(get_args(Op))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SNAPSHOTS = {None: "false", False: "false", True: "true"}
 
 
@@ -213,7 +213,7 @@ def _time(source: Mapping[str, Any]) -> datetime | None:
     if type(micros) is not int:
         raise ValueError("the time of its source is no number")
     try:
-        return _EPOCH + timedelta(microseconds=micros)
+        return instant_of(micros)
     except OverflowError:
         raise ValueError(f"the time of its source is out of bounds: {micros}") from None
 

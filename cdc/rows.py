@@ -129,8 +129,3 @@ def row_identity(row: Mapping[str, Any]) -> str:
     """What names a row of a table without a key: equal rows have the same. Columns count in any order."""
     ordered = orjson.dumps({name: _plain(value) for name, value in row.items()}, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(ordered).hexdigest()
-
-
-def micros(at: datetime | None) -> int:
-    """``at`` in microseconds since 1970; 0 when it is not known."""
-    return 0 if at is None else (at - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from cdc.held import Delivery
 from cdc.images import Image, ImageKey, Images
 from cdc.message import RowMessage, SourcePosition
 from cdc.resolve import Resolver, confirmed_copies
-from cdc.rows import key_text, micros
+from cdc.rows import key_text
+from cdc.temporal import instant_of, micros_of
 from cdc.watermark import Watermarks, source_reset
 from eventstore.model.record import Position, Record, TopicPartition, reached
 
@@ -63,7 +63,7 @@ class Snapshots:
         """Note a row that a snapshot read. False: it is a repetition that cannot be told by the row's key."""
         if message.op != "r" or message.position is None or message.snapshot == "incremental":
             return True
-        source, lsn, at = topic_prefix(message), message.position.lsn, micros(message.at)
+        source, lsn, at = topic_prefix(message), message.position.lsn, micros_of(message.at)
         snapshot = self.held.get(source)
         if snapshot is not None and lsn < snapshot.lsn:
             if at > snapshot.at:
@@ -150,7 +150,7 @@ def _missing(image: Image, lsn: int, keyed: bool) -> int:
 
 def _unseen(snapshot: SourceSnapshot, table: str) -> RowMessage:
     position = SourcePosition(snapshot.lsn, snapshot.lsn)
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=snapshot.at)
+    at = instant_of(snapshot.at)
     return RowMessage("r", table, "", 0, None, None, None, position, at, "last")
 
 

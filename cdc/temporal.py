@@ -11,7 +11,8 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 INFINITY, MINUS_INFINITY = "infinity", "-infinity"
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH, _UTC_EPOCH = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _FIRST_DAY, _LAST_DAY = (date(1, 1, 1) - date(1970, 1, 1)).days, (date(9999, 12, 31) - date(1970, 1, 1)).days
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097  # the Gregorian calendar repeats
@@ -42,6 +43,16 @@ _TIME = re.compile(rf"{_CLOCK}Z?")
 _ZONED_TIME = re.compile(rf"{_CLOCK}{_OFFSET}")
 _LOCAL = re.compile(rf"{_DAY}[T ]{_CLOCK}Z?( BC)?|-?infinity")
 _ZONED = re.compile(rf"{_DAY}[T ]{_CLOCK}{_OFFSET}( BC)?|-?infinity")
+
+
+def instant_of(micros: int) -> datetime:
+    """The instant so many microseconds after 1970, in UTC; OverflowError outside of the years 1 to 9999."""
+    return _UTC_EPOCH + timedelta(microseconds=micros)
+
+
+def micros_of(at: datetime | None) -> int:
+    """``at``, an instant, in microseconds since 1970; 0 when it is not known."""
+    return 0 if at is None else (at - _UTC_EPOCH) // _MICROSECOND
 
 
 def date_of_days(days: int) -> date | str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cdc.message import RowMessage, SourcePosition
-from cdc.rows import key_text, micros
+from cdc.rows import key_text
+from cdc.temporal import micros_of
 from eventstore.errors import SourceReset
 
 
@@ -41,7 +42,7 @@ class Watermarks:
         position, partition = message.position, (message.topic, message.partition)
         if position is None:
             return False
-        mark, at = self.held.get(partition), micros(message.at)
+        mark, at = self.held.get(partition), micros_of(message.at)
         if mark is None:
             if message.op != "r":
                 self._move(partition, Watermark(message.table, position, at), message)
