@@ -104,8 +104,8 @@ class Decoder:
         table = _table(source)
         declared = self._declared.get(table, self._undeclared)
         of_row = of_after = declared
-        if parsed.shape is not None:
-            of_row, of_after = parsed.shape.parts.get("before", declared), parsed.shape.parts.get("after", declared)
+        if parsed.layout is not None:
+            of_row, of_after = parsed.layout.parts.get("before", declared), parsed.layout.parts.get("after", declared)
         key, of_key = self._key(record, topic, declared)
         old_key, new_key = _moved(headers, OLD_KEY, of_key), _moved(headers, NEW_KEY, of_key)
         before, after = payload.get("before"), payload.get("after")
@@ -137,8 +137,8 @@ class Decoder:
         if record.key is None:
             return None, declared
         try:
-            shape, payload = self._keys.parse(topic, record.key)
-            of_key = declared if shape is None else shape.whole
+            layout, payload = self._keys.parse(topic, record.key)
+            of_key = declared if layout is None else layout.whole
             return (None if payload is None else of_key.decode(payload)), of_key
         except ValueError as error:
             raise ValueError(f"its key: {error}") from None

@@ -25,7 +25,7 @@ _REMEMBERED_TOPICS = 1_000
 _TRIES = 4
 
 
-class Shape(NamedTuple):
+class Layout(NamedTuple):
     """What a schema says: how to decode the struct as a row (a key is one), and its parts that are rows."""
 
     whole: RowDecoder
@@ -33,9 +33,9 @@ class Shape(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """``shape`` is None for a payload that came without a schema, or with one of a single value."""
+    """``layout`` is None for a payload that came without a schema, or with one of a single value."""
 
-    shape: Shape | None
+    layout: Layout | None
     payload: Any
 
 
@@ -48,7 +48,7 @@ class Parser:
 
     def __init__(self, placeholder: Placeholder, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._placeholder, self._max_bytes = placeholder, max_bytes
-        self._last: dict[str, tuple[bytes, Shape | None]] = {}
+        self._last: dict[str, tuple[bytes, Layout | None]] = {}
 
     def parse(self, topic: str, data: bytes) -> Parsed:
         if len(data) > self._max_bytes:
@@ -70,11 +70,11 @@ class Parser:
             return Parsed(None, payload)
         if type(schema) is not dict or "type" not in schema:
             return Parsed(None, document)  # a row of columns that happen to have these names
-        shape = shape_of(schema, self._placeholder)
-        self._remember(topic, data, schema, shape)
-        return Parsed(shape, payload)
+        layout = layout_of(schema, self._placeholder)
+        self._remember(topic, data, schema, layout)
+        return Parsed(layout, payload)
 
-    def _remember(self, topic: str, data: bytes, schema: Any, shape: Shape | None) -> None:
+    def _remember(self, topic: str, data: bytes, schema: Any, layout: Layout | None) -> None:
         if not data.startswith(_OPENING):
             return
         end = len(_OPENING)
@@ -91,11 +91,11 @@ class Parser:
             return
         if len(self._last) >= _REMEMBERED_TOPICS:
             self._last.clear()
-        self._last[topic] = (data[: end + len(_MIDDLE)], shape)
+        self._last[topic] = (data[: end + len(_MIDDLE)], layout)
 
 
-def shape_of(schema: Any, placeholder: Placeholder) -> Shape | None:
-    """The shape of a struct's schema; None for the schema of another value, which must be one too."""
+def layout_of(schema: Any, placeholder: Placeholder) -> Layout | None:
+    """The layout of a struct's schema; None for the schema of another value, which must be one too."""
     if schema.get("type") != "struct":
         type_of(schema)
         return None
@@ -105,4 +105,4 @@ def shape_of(schema: Any, placeholder: Placeholder) -> Shape | None:
         for field in schema["fields"]
         if field["field"] in ROWS and field["type"] == "struct"
     }
-    return Shape(decoder_of(columns, placeholder), parts)
+    return Layout(decoder_of(columns, placeholder), parts)

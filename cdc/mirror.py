@@ -18,7 +18,7 @@ from cdc import schema
 from cdc.images import Image, ImageKey, Images
 from cdc.ingest import Ingest
 from cdc.message import RowMessage
-from cdc.mirror_shape import Growth, MirrorColumn, Shape, check_names, given_table, grown, load_shape, shape_of
+from cdc.mirror_shape import Growth, MirrorColumn, MirrorShape, check_names, given_table, grown, load_shape, shape_of
 from cdc.mirror_sql import Values, add_column, delete_rows, widen
 from eventstore.errors import HeadwaterError, Refused
 from eventstore.sql.engine import is_sqlite
@@ -32,7 +32,7 @@ class MirrorPlan:
     source: str
     name: str
     table: Table
-    shape: Shape | None
+    shape: MirrorShape | None
     growth: Growth | None
     new: bool
     gone: list[Values] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Made:
     """A mirror that stands: its ``shape`` is None when the application gave its table."""
 
     table: Table
-    shape: Shape | None
+    shape: MirrorShape | None
 
 
 class Mirrors:

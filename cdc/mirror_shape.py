@@ -28,7 +28,7 @@ class MirrorColumn(NamedTuple):
     key: bool
 
 
-class Shape(NamedTuple):
+class MirrorShape(NamedTuple):
     """A mirror's columns in the order they came, those of the key among them."""
 
     columns: tuple[MirrorColumn, ...]
@@ -54,8 +54,8 @@ class Shape(NamedTuple):
         return orjson.dumps([[c.name, _plain(c.type), c.key] for c in self.columns]).decode()
 
 
-def load_shape(text: str) -> Shape:
-    return Shape(tuple(MirrorColumn(name, _type(plain), key) for name, plain, key in orjson.loads(text)))
+def load_shape(text: str) -> MirrorShape:
+    return MirrorShape(tuple(MirrorColumn(name, _type(plain), key) for name, plain, key in orjson.loads(text)))
 
 
 def given_table(table: Table) -> Table:
@@ -67,7 +67,7 @@ def given_table(table: Table) -> Table:
     return Table(table.name, MetaData(), *columns, schema=table.schema)
 
 
-def shape_of(message: RowMessage, declared: Mapping[str, Type]) -> Shape | None:
+def shape_of(message: RowMessage, declared: Mapping[str, Type]) -> MirrorShape | None:
     """The shape that a message shows; None when it has no schema and nothing is declared."""
     if message.columns is not None:
         seen = [(column.name, column.type) for column in message.columns]
@@ -84,19 +84,19 @@ def shape_of(message: RowMessage, declared: Mapping[str, Type]) -> Shape | None:
     key = set() if message.key is None else set(message.key)
     if message.op == "t" and message.key_columns is None:
         return None  # a truncate has no key to tell the key's columns by
-    return Shape(tuple(MirrorColumn(name, kind, name in key) for name, kind in seen))
+    return MirrorShape(tuple(MirrorColumn(name, kind, name in key) for name, kind in seen))
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """How a mirror gets from one shape to the next: columns that are new, columns whose type is widened."""
 
-    shape: Shape
+    shape: MirrorShape
     added: tuple[MirrorColumn, ...] = ()
     widened: tuple[MirrorColumn, ...] = ()
 
 
-def grown(table: str, shape: Shape, seen: Shape) -> Growth:
+def grown(table: str, shape: MirrorShape, seen: MirrorShape) -> Growth:
     """The shape that holds what both hold. A column that is gone stays; :class:`Refused` when there is none."""
     if seen.key != shape.key and set(seen.key) != set(shape.key):
         raise Refused(
@@ -120,7 +120,7 @@ def grown(table: str, shape: Shape, seen: Shape) -> Growth:
         known[column.name] = column
         widened.append(column)
     columns = (*(known[column.name] for column in shape.columns), *added)
-    return Growth(Shape(columns), added, tuple(widened))
+    return Growth(MirrorShape(columns), added, tuple(widened))
 
 
 def holds(wide: Type, narrow: Type) -> bool:
