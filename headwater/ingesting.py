@@ -109,16 +109,16 @@ def _ingest(
         letters = resources.dead_letters.list(ingest.name, after=last_letter, limit=None)
     states = [letter.state for letter in letters]
     return IngestSummary(
-        str(file),
-        ingest.name,
-        total,
-        read,
-        _stored(resources) - events_before,
-        states.count(LetterState.PARKED),
-        states.count(LetterState.BLOCKED),
-        time.monotonic() - started,
-        dry_run,
-        tuple(letters[:SHOWN]),
+        file=str(file),
+        ingest=ingest.name,
+        records=total,
+        read=read,
+        events=_stored(resources) - events_before,
+        parked=states.count(LetterState.PARKED),
+        blocked=states.count(LetterState.BLOCKED),
+        seconds=time.monotonic() - started,
+        dry_run=dry_run,
+        letters=tuple(letters[:SHOWN]),
     )
 
 
