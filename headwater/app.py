@@ -20,7 +20,8 @@ from eventstore.model.record import Position
 from eventstore.model.repository import Loaded
 from eventstore.model.request import Receipt, request
 from eventstore.model.stream import stream_name, topic_name
-from eventstore.sql.engine import available, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.faults import available
 from headwater import appending, futures, pipelines
 from headwater.aio import Aio
 from headwater.context import Context

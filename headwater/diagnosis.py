@@ -16,7 +16,8 @@ from eventstore.model.stream import topic_name
 from eventstore.pipeline import OPEN, PipelineState, PipelineStatus
 from eventstore.pipeline.lease import database_clock
 from eventstore.sql import schema
-from eventstore.sql.engine import available, connect, describe, is_sqlite, reading, writing
+from eventstore.sql.engine import connect, is_sqlite, reading, writing
+from eventstore.sql.faults import available, describe
 from headwater import migrate
 from headwater.preparing import topics
 from headwater.settings import shown

@@ -17,7 +17,8 @@ from eventstore.errors import NotFound
 from eventstore.model.record import Position
 from eventstore.pipeline import DeadLetter, LetterState, catch_up
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading
+from eventstore.sql.engine import reading
+from eventstore.sql.faults import available
 from headwater import pipelines
 from headwater.preparing import prepare
 from headwater.resources import Resources

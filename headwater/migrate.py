@@ -11,7 +11,8 @@ from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, select
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from eventstore.errors import SettingError
-from eventstore.sql.engine import available, create_schema, describe, is_sqlite, is_transient, reading, writing
+from eventstore.sql.engine import create_schema, is_sqlite, reading, writing
+from eventstore.sql.faults import available, describe, is_transient
 from eventstore.sql.schema import SCHEMA
 
 HEAD = "0001"

@@ -20,7 +20,8 @@ from eventstore.pipeline import (
     rebuild,
     statuses,
 )
-from eventstore.sql.engine import available, reading
+from eventstore.sql.engine import reading
+from eventstore.sql.faults import available
 from headwater import pipelines
 from headwater.finishing import finish
 from headwater.guard import outside_transaction

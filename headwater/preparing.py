@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from eventstore.model.stream import topic_name
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.faults import available
 from headwater import pipelines
 from headwater.migrate import migrate
 from headwater.parts import Parts

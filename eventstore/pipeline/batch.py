@@ -22,7 +22,8 @@ from eventstore.pipeline.handler import Item
 from eventstore.pipeline.lease import Lease, Leases
 from eventstore.pipeline.options import Pipeline
 from eventstore.pipeline.states import LetterState
-from eventstore.sql.engine import is_forbidden, is_transient, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.faults import is_forbidden, is_transient
 
 
 def passes(error: BaseException) -> bool:

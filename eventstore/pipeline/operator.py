@@ -17,7 +17,8 @@ from eventstore.pipeline import deadletter
 from eventstore.pipeline.deadletter import DeadLetter
 from eventstore.pipeline.states import OPEN, LetterState, PipelineState
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.faults import available
 from eventstore.sql.wakeup import Wakeup
 
 # `list` is a method below, and would be taken for the type there.

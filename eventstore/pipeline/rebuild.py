@@ -9,7 +9,8 @@ from eventstore.pipeline.lease import ensure_pipeline, reset_positions
 from eventstore.pipeline.options import Pipeline
 from eventstore.pipeline.states import PipelineState
 from eventstore.sql import schema
-from eventstore.sql.engine import available, writing
+from eventstore.sql.engine import writing
+from eventstore.sql.faults import available
 from eventstore.sql.wakeup import Wakeup
 
 

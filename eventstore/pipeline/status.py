@@ -14,7 +14,8 @@ from eventstore.pipeline.lease import database_clock
 from eventstore.pipeline.options import Pipeline
 from eventstore.pipeline.states import LetterState, PipelineState
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading
+from eventstore.sql.engine import reading
+from eventstore.sql.faults import available
 
 RATE_SECONDS = 10.0
 """A rate that nobody renewed for so long is not shown."""

@@ -14,7 +14,8 @@ from eventstore.model.record import Position, TopicPartition, reached
 from eventstore.pipeline.progress import progress_of
 from eventstore.pipeline.states import OPEN, PipelineState
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading
+from eventstore.sql.engine import reading
+from eventstore.sql.faults import available
 
 POLL_SECONDS = 0.01
 """How often checkpoints are looked at while somebody waits for a pipeline of another process."""

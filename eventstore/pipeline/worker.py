@@ -19,7 +19,7 @@ from eventstore.pipeline.exclusive import exclusive
 from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.options import OnProgress, Pipeline
 from eventstore.pipeline.runner import LOOK_SECONDS, Runner
-from eventstore.sql.engine import explained
+from eventstore.sql.faults import explained
 from eventstore.sql.wakeup import Wakeup
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

@@ -16,16 +16,8 @@ from eventstore.model.log import Append, Appended, Outcome, StreamInfo
 from eventstore.model.record import Record, TopicPartition
 from eventstore.model.stream import partition_of, split_stream, topic_name
 from eventstore.sql import schema
-from eventstore.sql.engine import (
-    available,
-    is_sqlite,
-    is_transient,
-    is_unique_violation,
-    reading,
-    turn,
-    unavailable,
-    writing,
-)
+from eventstore.sql.engine import is_sqlite, reading, turn, writing
+from eventstore.sql.faults import available, is_transient, is_unique_violation, unavailable
 from eventstore.sql.plan import Known, Plan, first_outcome, plan, wanted_ids, wanted_streams
 from eventstore.sql.postgres import PostgresAppender
 from eventstore.sql.rows import select_records, to_record

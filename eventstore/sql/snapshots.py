@@ -9,7 +9,8 @@ from sqlalchemy import Engine, select
 from eventstore.model.log import Snapshot
 from eventstore.model.stream import split_stream, topic_name
 from eventstore.sql import schema
-from eventstore.sql.engine import available, reading, writing
+from eventstore.sql.engine import reading, writing
+from eventstore.sql.faults import available
 from eventstore.sql.upsert import insert_into
 
 

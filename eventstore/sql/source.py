@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, select
 from eventstore.errors import PositionOutsideLog
 from eventstore.model.record import Position, Record, TopicPartition
 from eventstore.sql import schema
-from eventstore.sql.engine import available, is_sqlite, reading
+from eventstore.sql.engine import is_sqlite, reading
+from eventstore.sql.faults import available
 from eventstore.sql.rows import COLUMNS, to_record
 from eventstore.sql.schema import SCHEMA
 

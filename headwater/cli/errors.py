@@ -53,7 +53,7 @@ def _say(error: BaseException) -> Said:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return _usage(error)
     if isinstance(error, SQLAlchemyError):
-        from eventstore.sql.engine import is_transient
+        from eventstore.sql.faults import is_transient
 
         if is_transient(error):
             why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from benchmarks.servers import Cluster
 from eventstore.errors import HeadwaterError, VersionConflict
 from eventstore.model.log import ANY, Append, Appended
-from eventstore.sql.engine import is_unique_violation
+from eventstore.sql.faults import is_unique_violation
 from eventstore.sql.log import SqlEventLog
 from eventstore.sql.plan import Known
 from eventstore.sql.postgres import PostgresAppender

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, insert, select
 
 from eventstore.errors import Unavailable
 from eventstore.sql import schema
-from eventstore.sql.engine import is_sqlite, reading, unavailable, writing
+from eventstore.sql.engine import is_sqlite, reading, writing
+from eventstore.sql.faults import unavailable
 
 
 def test_a_fresh_database_has_the_tables(engine: Engine) -> None:

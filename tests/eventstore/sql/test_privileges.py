@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 from eventstore.errors import SettingError
-from eventstore.sql.engine import available, connect, create_schema, writing
+from eventstore.sql.engine import connect, create_schema, writing
+from eventstore.sql.faults import available
 
 
 @pytest.fixture
