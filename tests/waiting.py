@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
-    """Return as soon as ``condition`` holds; fail when it does not within ``timeout`` seconds."""
+def eventually(condition: Callable[[], T], timeout: float = 10) -> T:
+    """What ``condition`` gives as soon as it holds; fail when it does not within ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come to that"
         threading.Event().wait(0.005)
+    return found

@@ -6,25 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headwater import App
 from tests.e2e.worker_child import Added, histories, new_app, totals
+from tests.waiting import eventually
 
 CHILD = Path(__file__).parent / "worker_child.py"
 STREAMS = 8
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -82,13 +74,13 @@ def test_a_worker_frozen_inside_a_batch_is_replaced_fenced_and_useful_again(
     assert frozen.stdout.readline()  # its first batch is committed, the next is under way
     frozen.send_signal(signal.SIGSTOP)
     successor = start_worker()
-    until(lambda: folded(app) == expected(200) and right_histories(app, 200))
+    eventually(lambda: folded(app) == expected(200) and right_histories(app, 200))
     frozen.send_signal(signal.SIGCONT)
     append(app, 200, 100)
-    until(lambda: folded(app) == expected(300) and right_histories(app, 300))
+    eventually(lambda: folded(app) == expected(300) and right_histories(app, 300))
     successor.kill()
     append(app, 300, 100)
-    until(lambda: folded(app) == expected(400) and right_histories(app, 400))
+    eventually(lambda: folded(app) == expected(400) and right_histories(app, 400))
 
 
 def test_two_workers_fold_into_a_shared_row_without_losing_any(
@@ -97,5 +89,5 @@ def test_two_workers_fold_into_a_shared_row_without_losing_any(
     for _ in range(2):
         start_worker()
     append(app, 0, 400)
-    until(lambda: folded(app) == expected(400) and right_histories(app, 400))
+    eventually(lambda: folded(app) == expected(400) and right_histories(app, 400))
     assert app.dead_letters.list() == []

@@ -19,16 +19,9 @@ from eventstore.pipeline.membership import Membership
 from eventstore.pipeline.runner import Runner
 from eventstore.sql import schema
 from eventstore.sql.engine import writing
+from tests.waiting import eventually
 
 PARTITIONS = [("test.thing", 0), ("test.thing", 1)]
-
-
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-    return found
 
 
 def shared(bench: Any) -> Any:
@@ -69,7 +62,7 @@ def test_a_partition_taken_over_comes_with_its_dead_letters(bench: Any) -> None:
     other._membership.leave()
     for key in keys:
         bench.append(key, 2)
-    until(lambda: first.step() + 1 and len(bench.states()) + len(bench.seen()) == 4)
+    eventually(lambda: first.step() + 1 and len(bench.states()) + len(bench.seen()) == 4)
     assert bench.seen() == {}
     assert sorted(bench.states()) == [(1, "parked"), (1, "parked"), (2, "blocked"), (2, "blocked")]
 
@@ -111,7 +104,7 @@ def test_partitions_are_not_kept_for_a_worker_that_cannot_run_them(bench: Any) -
     for worker in workers:
         worker.start()
     try:
-        until(lambda: sorted(number for seen in bench.seen().values() for number in seen) == [1, 2])
+        eventually(lambda: sorted(number for seen in bench.seen().values() for number in seen) == [1, 2])
     finally:
         for worker in workers:
             worker.stop()
@@ -157,7 +150,7 @@ def test_a_rebuild_within_a_rebalance_does_not_meet_rows_in_memory(bench: Any, m
             worker.drop()
         return rebuilt.is_set() and bool(bench.seen())
 
-    until(step)
+    eventually(step)
     assert bench.seen() == {key_in(bench, 0): [1]}
 
 
@@ -173,7 +166,7 @@ def test_workers_get_on_though_a_batch_takes_longer_than_the_lease(bench: Any) -
     for worker in workers:
         worker.start()
     try:
-        until(lambda: bench.seen() == {key: list(range(60))}, 20)
+        eventually(lambda: bench.seen() == {key: list(range(60))}, 20)
     finally:
         for worker in workers:
             worker.stop()
@@ -287,7 +280,7 @@ def test_collapsing_waits_for_a_dead_letter_that_is_tried_just_now(postgres_benc
         assert due is not None
         deadletter.park_again(connection, due, ValueError("again"))
         thread, outcome = beside(lambda: bench.letters.collapse("thing-a", lambda *_: True))
-        until(lambda: somebody_waits(bench))
+        eventually(lambda: somebody_waits(bench))
     thread.join(10)
     assert [letter.id for letter in outcome] == [newest.id]
     assert bench.letters.get(first.id).state is LetterState.SUPERSEDED
@@ -309,7 +302,7 @@ def test_an_operator_and_a_rebuild_do_not_wait_for_each_other(postgres_bench: An
     with writing(bench.engine) as connection:
         ensure_pipeline(connection, "tally", 1)
         thread, outcome = beside(decisions[decide])
-        until(lambda: somebody_waits(bench))
+        eventually(lambda: somebody_waits(bench))
         deadletter.delete_all(connection, "tally", 1)
     thread.join(10)
     assert not isinstance(outcome[0], Unavailable)
@@ -330,7 +323,7 @@ def test_catching_up_waits_for_what_a_worker_tries_after_a_decision(bench: Any) 
     worker = type(bench.handler)()
     worker.on_prepare = slow
     with Worker(bench.engine, bench.wakeup, [bench.pipeline(worker)]):
-        until(lambda: statuses(bench.engine, [bench.pipeline()])[0].owner)
+        eventually(lambda: statuses(bench.engine, [bench.pipeline()])[0].owner)
         bench.letters.discard(first.id, "a test")
         assert trying.wait(10)
         (status,) = statuses(bench.engine, [bench.pipeline()])
@@ -348,7 +341,7 @@ def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -
 
     def slow(connection: Any, rows: dict[str, list[int]]) -> None:
         at_work.set()
-        until(lambda: somebody_waits(bench))  # the rebuild, for its locks
+        eventually(lambda: somebody_waits(bench))  # the rebuild, for its locks
 
     bench.append("a", 1)
     worker = runner(bench, "one")
@@ -362,7 +355,7 @@ def test_a_rebuild_and_a_batch_do_not_wait_for_each_other(postgres_bench: Any) -
     bench.handler.on_write = None
     assert outcome == [1]
     worker.drop()
-    until(lambda: worker.step() or bench.seen())
+    eventually(lambda: worker.step() or bench.seen())
     assert bench.seen() == {"a": [1, 2]}
 
 

@@ -7,7 +7,6 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,24 +17,18 @@ from eventstore.pipeline import PipelineState, Worker, rebuild, statuses
 from eventstore.pipeline.exclusive import exclusive
 from eventstore.sql import schema
 from eventstore.sql.engine import writing
-
-
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.002)
+from tests.waiting import eventually
 
 
 def test_an_append_is_handled_within_milliseconds(bench: Any) -> None:
     with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
         bench.append("warm")
-        until(lambda: "warm" in bench.seen())
+        eventually(lambda: "warm" in bench.seen())
         took = []
         for number in range(20):
             began = time.monotonic()
             bench.append(f"k{number}")
-            until(lambda: f"k{number}" in bench.seen())  # noqa: B023
+            eventually(lambda: f"k{number}" in bench.seen())  # noqa: B023
             took.append(time.monotonic() - began)
     assert sorted(took)[10] < 0.2
 
@@ -44,19 +37,19 @@ def test_a_retry_is_noticed_by_a_running_worker(bench: Any) -> None:
     bench.handler.broken = {1}
     bench.append("a", 1)
     with Worker(bench.engine, bench.wakeup, [bench.pipeline()]):
-        until(lambda: bench.letters.list())
+        eventually(lambda: bench.letters.list())
         bench.handler.broken = set()
         bench.letters.retry(key="thing-a")
-        until(lambda: bench.seen() == {"a": [1]})
+        eventually(lambda: bench.seen() == {"a": [1]})
 
 
 def test_a_rebuild_is_noticed_by_a_running_worker(bench: Any) -> None:
     bench.append("a", 1)
     pipeline = bench.pipeline()
     with Worker(bench.engine, bench.wakeup, [pipeline]):
-        until(lambda: bench.seen() == {"a": [1]})
+        eventually(lambda: bench.seen() == {"a": [1]})
         rebuild(bench.engine, bench.wakeup, pipeline)
-        until(lambda: bench.seen() == {"a": [1]})
+        eventually(lambda: bench.seen() == {"a": [1]})
 
 
 def test_stopping_ends_the_batch_at_hand_and_gives_the_lease_back(bench: Any) -> None:
@@ -94,7 +87,7 @@ def test_stopping_does_not_wait_longer_than_it_may_for_a_stuck_handler(bench: An
     assert not worker.stop(timeout=0.2)
     assert time.monotonic() - began < 2
     go_on.set()
-    until(lambda: not worker.running())
+    eventually(lambda: not worker.running())
 
 
 def test_the_status_says_how_a_pipeline_stands(bench: Any) -> None:
@@ -184,7 +177,7 @@ def test_two_workers_on_one_database_fold_every_record_once(postgres_bench: Any)
         worker.start()
     for number in range(200):
         bench.append(f"k{number % 10}", number)
-    until(lambda: sum(map(len, bench.seen().values())) == 200)
+    eventually(lambda: sum(map(len, bench.seen().values())) == 200)
     for worker in workers:
         worker.stop()
     assert bench.seen() == {f"k{key}": list(range(key, 200, 10)) for key in range(10)}
@@ -195,12 +188,12 @@ def test_a_worker_goes_on_when_the_database_comes_back(new_cluster: Any, new_ben
     bench = new_bench(cluster.url())
     with Worker(bench.engine, bench.wakeup, [bench.pipeline(lease_seconds=1.0)]):
         bench.append("a", 1)
-        until(lambda: bench.seen() == {"a": [1]})
+        eventually(lambda: bench.seen() == {"a": [1]})
         cluster.stop()
         cluster.start()
         bench.append("a", 2)
         observer = new_bench(cluster.url())
-        until(lambda: observer.seen() == {"a": [1, 2]}, seconds=20)
+        eventually(lambda: observer.seen() == {"a": [1, 2]}, timeout=20)
     assert bench.letters.list() == []
 
 
@@ -222,7 +215,7 @@ def test_whatever_a_handler_raises_parks_its_record_and_no_other(bench: Any, kin
         bench.append("a", 1)
         bench.append("b", 2, 3)
         bench.append("c", 4)
-        until(lambda: len(bench.letters.list()) == 2 and bench.seen() == {"a": [1], "c": [4]})
+        eventually(lambda: len(bench.letters.list()) == 2 and bench.seen() == {"a": [1], "c": [4]})
     assert [(str(letter.state), letter.error_type) for letter in bench.letters.list()] == [
         ("parked", kind.__name__),
         ("blocked", ""),
