@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -17,6 +18,7 @@ from eventstore.sql.schema import SCHEMA
 from eventstore.sql.turns import turns_of
 
 SQLITE_BUSY_SECONDS = 5.0
+SQLITE_MODE_SECONDS = 0.005
 CONNECT_SECONDS = 5
 # A client that froze inside a transaction would block its partitions for ever.
 POSTGRES_OPTIONS = {
@@ -90,7 +92,7 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
     def set_up(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # BEGIN is said below, and by nobody else
         add_collations(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -65536")
 
@@ -100,6 +102,19 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
             connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Several processes may open a new file at once, and SQLite does not wait by itself to change its mode."""
+    until = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(SQLITE_MODE_SECONDS)
 
 
 def _postgresql(url: URL, options: dict[str, Any]) -> Engine:

@@ -150,7 +150,7 @@ class Wakeup:
                     version = None
                     while not self._closed.is_set():
                         now = raw.execute("PRAGMA data_version").fetchone()[0]
-                        if version is not None and now != version:
+                        if now != version:  # or it is the first look: something may have been committed before
                             self._bump()
                         version = now
                         self._closed.wait(SQLITE_LOOK_SECONDS)

@@ -146,3 +146,17 @@ def test_a_waiting_reader_of_the_same_process_is_woken_at_once(log: EventLog) ->
 def test_a_waiting_reader_elsewhere_is_woken_at_once(log: EventLog, open_log: Callable[[], EventLog]) -> None:
     other = open_log()
     assert min(woken_after(other, log) for _ in range(5)) < 0.1
+
+
+def test_what_is_appended_between_a_read_and_the_first_wait_wakes_the_reader(
+    log: EventLog, open_log: Callable[[], EventLog]
+) -> None:
+    """Else a reader of another process sleeps through it: whoever listens for it has only just begun to."""
+    source = open_log().source(["account"])
+    position = dict.fromkeys(source.partitions(), 0)
+    assert source.read(position, 10) == []
+    log.append([append_of("account-a", ANY, "1")])
+    began = time.monotonic()
+    source.wait(position, 30)
+    assert time.monotonic() - began < 10
+    assert len(source.read(position, 10)) == 1
